@@ -1,0 +1,1 @@
+"""Software-defined assets: thin functions, one module per data entity."""

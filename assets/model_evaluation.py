@@ -1,0 +1,40 @@
+"""Model evaluation: the model against its baselines, on days that it has not seen."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+
+from assets.pictures import picture
+from assets.pipeline_asset import pipeline_asset
+from assets.popularity_model import SEED, TRAINING_NIGHTS
+from partitions.reads import Days, SameKey
+from photo_popularity.domain import plots
+from photo_popularity.domain.evaluation import evaluate
+from photo_popularity.domain.popularity import read_model
+from resources.table_storage import ModelFile, Result
+
+
+@pipeline_asset(
+    partitions="days",
+    reads={"popularity_model": SameKey(), "training_examples": Days(1 - TRAINING_NIGHTS)},
+    group="popularity",
+    kinds=("scikitlearn", "parquet"),
+)
+def model_evaluation(
+    context: dg.AssetExecutionContext, popularity_model: dict[str, ModelFile], training_examples: pd.DataFrame
+) -> Result:
+    """One row is a predictor (the model or a baseline) on a segment (all, known or new photos) of the held-out nights.
+
+    Spearman's rank correlation and the mean absolute error of log(1 + views), each with its 95% interval over photos.
+    `promoted` says whether the model beats every baseline with margin.
+    """
+    model = read_model(popularity_model[context.partition_key].data)
+    found = evaluate(model, training_examples, seed=SEED)
+    shown = {
+        "promoted": found.promoted,
+        "predicted_vs_actual": picture(plots.predicted_vs_actual(found.examples)),
+        "calibration": picture(plots.calibration(found.examples)),
+        "feature_importance": picture(plots.feature_importance(found.importance)),
+    }
+    return Result(found.table, shown)

@@ -1,0 +1,28 @@
+"""Photo metadata: what the site's database knows of each photo, by UTC day of upload."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import dagster as dg
+import pandas as pd
+
+from assets.pipeline_asset import pipeline_asset
+from partitions.reads import SameKey
+from resources.photo_database import PhotoDatabase
+
+
+@pipeline_asset(
+    partitions="days", reads={"photo_database": SameKey()}, group="sources", kinds=("sql", "parquet"), pool="photo_database"
+)
+def photo_metadata(context: dg.AssetExecutionContext, photo_database: PhotoDatabase) -> pd.DataFrame:
+    """One row is a photo as the database has it, deleted ones too, in the partition of its UTC day of upload.
+
+    Read from the tables `photos` and `users`. An edit or a deletion changes only that photo's upload day; the sensor
+    sees it within a minute.
+    """
+    keys = context.partition_keys
+    found = photo_database.read(date.fromisoformat(min(keys)), date.fromisoformat(max(keys)))
+    for sentence in found.unusable:
+        context.log.warning(sentence)
+    return found.frame[found.frame["day"].dt.strftime("%Y-%m-%d").isin(keys)]

@@ -1,0 +1,182 @@
+"""How an asset of this pipeline is declared: a plain function of frames, and everything Dagster should know of it.
+
+The function is called with Dagster's context, one frame for each asset that it reads (all partitions read by the run
+together) and the resources that its other parameters name. It returns one frame with the rows of all partitions of
+the run, and storage splits it. Called directly, as tests do, it is the plain function.
+"""
+
+# no postponed annotations here: Dagster compares the annotation of `context` itself
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from partitions.files import LOG_FILES, PHOTO_FILES
+from partitions.reads import Read
+from photo_popularity.domain.schemas import SCHEMAS, TableSchema
+from resources.environment import Environment
+from resources.io_managers import TableIOManager, classified, step_of
+from resources.pipeline import Declaration, PartitionKind, no_parameters
+from resources.table_storage import Result, Step, TableStorage, by_partition
+
+SOURCES = ("photo_database", "photo_files", "log_files")
+OWNERS = ("team:photo-popularity",)
+RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+STORAGE, IO_MANAGER = "storage", "table_io_manager"
+
+
+@dataclass(frozen=True)
+class PipelineAsset:
+    """One step: its declaration for storage and planning, and its definition for Dagster."""
+
+    function: Callable[..., Any]
+    declaration: Declaration
+    descriptions: Mapping[str, str]
+    group: str
+    kinds: tuple[str, ...]
+    pool: str | None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The assets whose frames the function takes."""
+        return tuple(name for name in self.declaration.reads if name not in SOURCES)
+
+    @cached_property
+    def resources(self) -> tuple[str, ...]:
+        """The resources that the function takes."""
+        parameters = tuple(inspect.signature(self.function).parameters)[1:]
+        return tuple(name for name in parameters if name not in self.inputs)
+
+    def definition(self, days: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+        """The asset as Dagster knows it, with `days` as the definition of the day partitions."""
+        kinds = {"days": days, "photo_files": PHOTO_FILES, "log_files": LOG_FILES}
+        reads = self.declaration.reads
+        sources = [dg.AssetDep(n, partition_mapping=reads[n].mapping()) for n in reads if n in SOURCES]
+
+        @dg.multi_asset(
+            name=self.declaration.name,
+            outs={asset: self._out(asset) for asset in self.declaration.makes},
+            ins={n: dg.AssetIn(n, partition_mapping=reads[n].mapping(), input_manager_key=IO_MANAGER) for n in self.inputs},
+            deps=sources,
+            partitions_def=kinds[self.declaration.partitions],
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            required_resource_keys={STORAGE, IO_MANAGER, *self.resources},
+            retry_policy=RETRIES,
+            group_name=self.group,
+            pool=self.pool,
+            op_tags={"photo_popularity/step": self.declaration.name},
+        )
+        def execute(context: dg.AssetExecutionContext, **frames: Any):  # type: ignore[no-untyped-def]
+            return self._execute(context, frames)
+
+        return execute
+
+    def _out(self, asset: str) -> dg.AssetOut:
+        schema = SCHEMAS.get(asset)
+        metadata: dict[str, Any] = {"dagster/column_schema": table_schema(schema)} if schema else {}
+        if schema:
+            metadata["partition_expr"] = schema.partition_column
+        return dg.AssetOut(
+            io_manager_key=IO_MANAGER,
+            dagster_type=dg.Any,
+            description=self.descriptions[asset],
+            metadata=metadata,
+            owners=list(OWNERS),
+            kinds=set(self.kinds),
+            tags={"photo_popularity/partitions": self.declaration.partitions},
+            code_version=self.declaration.code_version,
+        )
+
+    def _execute(self, context: dg.AssetExecutionContext, frames: dict[str, Any]) -> Iterator[dg.Output[Any]]:
+        storage: TableStorage = getattr(context.resources, STORAGE)
+        step = step_of(storage, context.op_execution_context.get_step_execution_context())
+        storage.begin(step)
+        try:
+            given = {name: getattr(context.resources, name) for name in self.resources}
+            results = _results(self.function(context, **frames, **given), self.declaration.makes)
+            for asset, result in results.items():
+                yield dg.Output(result, output_name=asset, metadata=dict(result.metadata))
+        except Exception as error:
+            storage.fail(step, str(error))
+            raise classified(error) from error
+        finally:
+            storage.forget(step)
+        if len(step.partitions) > 1:
+            self._tell_partitions(context, step, results)
+
+    def _tell_partitions(self, context: dg.AssetExecutionContext, step: Step, results: Mapping[str, Result]) -> None:
+        """One event a partition with its own data version: for a range Dagster writes one version for all of it."""
+        manager: TableIOManager = getattr(context.resources, IO_MANAGER)
+        for asset, result in results.items():
+            parts = by_partition(asset, result.made) if isinstance(result.made, pd.DataFrame) else {}
+            for partition in step.partitions:
+                output = step.committed[asset, partition]
+                context.log_event(
+                    dg.AssetMaterialization(
+                        asset,
+                        partition=partition,
+                        metadata=manager.metadata(output, parts.get(partition, result.made)),
+                        tags={"dagster/data_version": output.content_version},
+                    )
+                )
+
+
+def pipeline_asset(
+    *,
+    partitions: PartitionKind,
+    reads: Mapping[str, Read],
+    group: str,
+    kinds: tuple[str, ...],
+    makes: Mapping[str, str] | None = None,
+    parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
+    code_version: str = "1",
+    pool: str | None = None,
+) -> Callable[[Callable[..., Any]], PipelineAsset]:
+    """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
+
+    A function that makes several tables names them in `makes`, with a catalogue entry for each, and returns a
+    mapping from name to frame.
+    """
+
+    def declare(function: Callable[..., Any]) -> PipelineAsset:
+        name = function.__name__
+        described = makes or {name: inspect.cleandoc(function.__doc__ or "")}
+        declaration = Declaration(
+            name=name,
+            makes=tuple(described),
+            partitions=partitions,
+            reads=reads,
+            parameters=parameters,
+            code_version=code_version,
+        )
+        return PipelineAsset(function, declaration, described, group, kinds, pool)
+
+    return declare
+
+
+def table_schema(schema: TableSchema) -> dg.TableSchema:
+    """The schema as the asset's page shows it."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                type=str(column.type),
+                description=column.meaning,
+                constraints=dg.TableColumnConstraints(nullable=not column.required, unique=schema.key == (name,)),
+            )
+            for name, column in schema.columns.items()
+        ]
+    )
+
+
+def _results(returned: Any, makes: tuple[str, ...]) -> dict[str, Result]:
+    by_asset = returned if isinstance(returned, Mapping) else {makes[0]: returned}
+    return {asset: made if isinstance(made, Result) else Result(made) for asset, made in by_asset.items()}
+

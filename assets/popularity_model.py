@@ -1,0 +1,31 @@
+"""The popularity model: what was learnt of a photo's coming week."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+
+from assets.pipeline_asset import pipeline_asset
+from partitions.reads import Days
+from photo_popularity.domain.popularity import train_model
+from resources.table_storage import ModelFile, Result
+
+TRAINING_NIGHTS = 90
+SEED = 0
+
+
+@pipeline_asset(
+    partitions="days",
+    reads={"training_examples": Days(1 - TRAINING_NIGHTS)},
+    group="popularity",
+    kinds=("scikitlearn", "skops"),
+)
+def popularity_model(context: dg.AssetExecutionContext, training_examples: pd.DataFrame) -> Result:
+    """The model of a night, trained with the examples whose seven days were over by then, of the last 90 nights.
+
+    A file without pickle (skops) with its card beside it: trained on which days, features, seed, settings and library
+    versions. It holds two fits of one recipe: `holdout` for honest evaluation, `final` for prediction.
+    """
+    night = pd.Timestamp(context.partition_key)
+    model = train_model(training_examples, night=night, seed=SEED)
+    return Result(ModelFile(model.data, model.version, model.card), {"model_version": model.version})

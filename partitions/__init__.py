@@ -1,0 +1,1 @@
+"""Day partitions, file partitions, and which partitions an asset reads."""

@@ -1,0 +1,91 @@
+"""Backfills in an order: day after day, newest or oldest first, each day a run of its own that is over before the next.
+
+Dagster's own asset backfills always ascend, and a queue orders only what already waits in it; so here one run launches
+the others, one at a time. Each of these is an ordinary run, with its own log and history.
+"""
+
+# no postponed annotations here: Dagster reads the class behind `config` from the annotation itself
+from datetime import date
+from typing import Literal
+
+import dagster as dg
+
+from partitions.days import days_between
+from photo_popularity.domain.errors import InputError
+from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB
+from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
+
+Order = Literal["newest-first", "oldest-first"]
+ORDERS: tuple[Order, ...] = ("newest-first", "oldest-first")
+BACKFILL_JOB = "ordered_backfill_job"
+
+
+class OrderedBackfill(dg.Config):
+    """Which day assets to make again, for which days (YYYY-MM-DD, both included), and in which order."""
+
+    assets: list[str]
+    first_day: str
+    last_day: str
+    order: str = "newest-first"
+
+
+def ordered_days(first_day: str, last_day: str, order: str) -> list[str]:
+    """The day keys in the order in which a backfill takes them; InputError for a bad day, range or order."""
+    try:
+        first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
+    except ValueError as error:
+        raise InputError(f"{first_day!r} to {last_day!r}: not two days; write them as YYYY-MM-DD") from error
+    if order not in ORDERS:
+        raise InputError(f"order {order!r} is not known; use {' or '.join(ORDERS)}")
+    if first > last:
+        raise InputError(f"{first_day} is after {last_day}; give the earlier day first")
+    keys = days_between(first, last)
+    return keys[::-1] if order == "newest-first" else keys
+
+
+def run_backfill(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, backfill: OrderedBackfill, *, launched_by: str, backfill_id: str
+) -> list[str]:
+    """Make the days one after the other, going on after a failure; returns the days that failed."""
+    known = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    unknown = sorted(set(backfill.assets) - known)
+    if unknown:
+        raise InputError(f"no day asset is named {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    failed = []
+    for day in ordered_days(backfill.first_day, backfill.last_day, backfill.order):
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(asset) for asset in backfill.assets],
+            tags={PARTITION_TAG: day, BACKFILL_TAG: backfill_id, LAUNCHED_BY_TAG: launched_by, "dagster/priority": "-1"},
+            raise_on_error=False,
+        )
+        if not result.success:
+            failed.append(day)
+    return failed
+
+
+@dg.op(
+    name="ordered_backfill",
+    description="Launches one run a day for the chosen assets and waits for each: newest or oldest day first.",
+)
+def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) -> None:
+    """Run the backfill that the launchpad or the CLI describes; fails in the end when a day has failed."""
+    user = context.run.tags.get(LAUNCHED_BY_TAG, context.run.tags.get("user", "backfill"))
+    job = context.repository_def.get_job(NIGHTLY_JOB)
+    try:
+        failed = run_backfill(job, context.instance, config, launched_by=user, backfill_id=context.run_id)
+    except InputError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    if failed:
+        raise dg.Failure(description=f"{len(failed)} days failed: {', '.join(failed)}; their runs say why", allow_retries=False)
+
+
+@dg.job(
+    name=BACKFILL_JOB,
+    description="Make days again in an order: choose assets, first_day, last_day and newest-first or oldest-first.",
+    tags={BACKFILL_TAG: "ordered", "dagster/priority": "-1"},
+    executor_def=dg.in_process_executor,
+)
+def ordered_backfill_job() -> None:
+    """One op that launches the days' runs in order."""
+    ordered_backfill()

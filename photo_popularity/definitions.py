@@ -1,0 +1,86 @@
+"""The code location: the one place where assets, checks, jobs, schedules, sensors and resources meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from assets.behavior_signals import behavior_signals
+from assets.cat_dog_scores import cat_dog_scores
+from assets.external import source_specs
+from assets.log_signals import log_signals
+from assets.model_evaluation import model_evaluation
+from assets.photo_content import photo_content
+from assets.photo_features import photo_features
+from assets.photo_metadata import photo_metadata
+from assets.pipeline_asset import PipelineAsset
+from assets.popularity_model import popularity_model
+from assets.popularity_predictions import popularity_predictions
+from assets.training_examples import training_examples
+from partitions.days import day_partitions
+from photo_popularity.backfill import ordered_backfill_job
+from photo_popularity.checks import build_checks
+from photo_popularity.jobs import build_jobs
+from photo_popularity.schedules import build_nightly_schedule
+from photo_popularity.sensors import build_sensors
+from resources.environment import Environment, read_environment
+from resources.installation import Installation, install
+from resources.io_managers import TableIOManager
+from resources.notification import build_notifier
+from resources.pipeline import Pipeline
+
+ASSETS: tuple[PipelineAsset, ...] = (
+    photo_metadata,
+    photo_content,
+    cat_dog_scores,
+    log_signals,
+    behavior_signals,
+    photo_features,
+    training_examples,
+    popularity_model,
+    model_evaluation,
+    popularity_predictions,
+)
+"""Every step, each after what it reads."""
+
+PIPELINE = Pipeline(tuple(asset.declaration for asset in ASSETS))
+
+
+def build_defs(
+    environment: Environment,
+    *,
+    installation: Installation | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """The code location of an environment; a test may hand in an installation with one part swapped."""
+    installation = installation or install(environment, PIPELINE)
+    settings = environment.settings
+    days = day_partitions(settings.first_partition_day)
+    kinds = {asset: step.partitions for step in PIPELINE.steps for asset in step.makes}
+    definitions = [asset.definition(days) for asset in ASSETS]
+    day_assets = [asset for asset, kind in kinds.items() if kind == "days"]
+    return dg.Definitions(
+        assets=[*source_specs(days), *definitions],
+        asset_checks=build_checks(kinds, days),
+        jobs=[*build_jobs(day_assets), ordered_backfill_job],
+        schedules=[build_nightly_schedule(settings.night_cron)],
+        sensors=build_sensors(installation, build_notifier(settings.failure_webhook)),
+        executor=dg.in_process_executor,
+        loggers=loggers,
+        resources={
+            "storage": installation.storage,
+            "table_io_manager": TableIOManager(installation.storage),
+            "photo_database": installation.photo_database,
+            "photo_files": installation.photo_files,
+            "log_files": installation.log_files,
+            "classifier": installation.classifier,
+            "environment": environment,
+        },
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    return build_defs(read_environment())

@@ -1,0 +1,100 @@
+"""What changed in the sources: the state now against the state in the catalog, for sensors and the night alike.
+
+Level-triggered: the difference is taken anew each time, so a lost event cannot lose an update. Nothing here launches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from partitions.files import FILE_PARTITIONS, add_keys
+from resources.catalog_records import Output
+from resources.installation import Installation
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Partitions of one source that came, changed or disappeared, and what a person should know of the others."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    def __str__(self) -> str:
+        counts = {"new": self.added, "changed": self.changed, "gone": self.removed}
+        return ", ".join(f"{len(keys)} {word}" for word, keys in counts.items() if keys) or "unchanged"
+
+
+def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Changes:
+    """The pure difference of two states of a source."""
+    both = before.keys() & now.keys()
+    return Changes(
+        added=tuple(sorted(now.keys() - before.keys())),
+        changed=tuple(sorted(k for k in both if before[k].content_version != now[k].content_version)),
+        removed=tuple(sorted(before.keys() - now.keys())),
+        touched=tuple(
+            sorted(
+                k
+                for k in both
+                if before[k].content_version == now[k].content_version and dict(before[k].detail) != dict(now[k].detail)
+            )
+        ),
+    )
+
+
+def detect_files(
+    installation: Installation, source: str, instance: dg.DagsterInstance, *, quiet_seconds: float = 0.0
+) -> Changes:
+    """Bring the catalog's state of a file source, and Dagster's partition keys, up to the files that are there.
+
+    Outputs of files that are gone are withdrawn; files still being written are left for later.
+    """
+    catalog = installation.catalog
+    before = catalog.current(source)
+    state = installation.file_sources[source].state(before, quiet_seconds=quiet_seconds)
+    unsettled = {key: before[key] for key in state.unsettled if key in before}
+    found = difference(before, {**state.files, **unsettled})
+    moved = (*found.added, *found.changed, *found.touched)
+    if moved:
+        catalog.set_current(source, {key: state.files[key] for key in moved})
+    if found.removed:
+        _withdraw(installation, source, found.removed, instance)
+    add_keys(instance, FILE_PARTITIONS[source], sorted(state.files))
+    unreadable = (f"{source}: {key} cannot be read ({why}); check its permissions" for key, why in state.unreadable.items())
+    return Changes(
+        found.added, found.changed, found.removed, found.touched, state.unsettled, tuple(sorted(unreadable))
+    )
+
+
+def _withdraw(
+    installation: Installation, source: str, removed: tuple[str, ...], instance: dg.DagsterInstance
+) -> None:
+    for step in installation.pipeline.steps:
+        if source in step.reads:
+            for asset in step.makes:
+                present = installation.catalog.current(asset)
+                installation.catalog.withdraw(asset, [key for key in removed if key in present])
+    installation.catalog.withdraw(source, removed)
+    for key in removed:
+        instance.delete_dynamic_partition(source, key)
+
+
+def detect_database(installation: Installation) -> Changes:
+    """Bring the catalog's state of the photo database up to its rows, by day of upload."""
+    now, unusable = installation.photo_database.state()
+    found = difference(installation.catalog.current("photo_database"), now)
+    moved = (*found.added, *found.changed)
+    if moved:
+        installation.catalog.set_current("photo_database", {day: now[day] for day in moved})
+    if found.removed:
+        installation.catalog.withdraw("photo_database", found.removed)
+    return Changes(found.added, found.changed, found.removed, warnings=tuple(unusable))

@@ -1,0 +1,1 @@
+"""What the pipeline knows about photos, logs and popularity: plain Python, usable without Dagster."""

@@ -1,0 +1,162 @@
+"""Is it a cat, a dog or neither: what a classifier is, the one trained here, and the rows of cat_dog_scores.
+
+Training belongs to `classifier_training`, models of others to `onnx_classification`, decoding to `photos`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.image_features import FEATURES_VERSION, PICTURE_PIXELS, image_features
+from photo_popularity.domain.photos import load_pixels, photo_id_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES = ("cat", "dog", "neither")
+BATCH_PHOTOS = 64
+# the last digits depend on which photos share a batch; equal photos must have equal rows
+SCORE_DIGITS = 6
+VERSION_DIGITS = 12
+
+Scores = NDArray[np.float64]
+
+
+class Classifier(Protocol):
+    """What scores pictures; every implementation says which model it is."""
+
+    @property
+    def model_version(self) -> str:
+        """Changes whenever the model's files change."""
+
+    @property
+    def picture_pixels(self) -> int:
+        """Side of the square pictures that it takes."""
+
+    def score(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Pictures of shape (n, side, side, 3) to probabilities of shape (n, 3): cat, dog, neither."""
+
+
+class SklearnClassifier:
+    """The scikit-learn model of a `.skops` file that `classifier_training` wrote."""
+
+    def __init__(self, data: bytes, *, name: str = "classifier") -> None:
+        # scikit-learn takes a second to import, and only scoring needs it
+        from photo_popularity.domain.model_files import load_model
+
+        model = load_model(data, name=name)
+        if not isinstance(model, dict) or not {"pipeline", "calibrator", "card"} <= model.keys():
+            raise InputError(f"{name}: is not a cat and dog classifier; make one with `train-classifier`.")
+        self.card: dict[str, Any] = model["card"]
+        if self.card["features"] != FEATURES_VERSION:
+            raise InputError(
+                f"{name}: was trained on features {self.card['features']}, and this version has "
+                f"{FEATURES_VERSION}; train it again with `train-classifier`."
+            )
+        self._pipeline, self._calibrator = model["pipeline"], model["calibrator"]
+        self._classes: list[str] = self.card["classes"]
+        self.model_version = f"{FEATURES_VERSION}-{_digest(data)}"
+        self.picture_pixels = PICTURE_PIXELS
+
+    def score(self, pixels: NDArray[np.uint8]) -> Scores:
+        """See `Classifier.score`."""
+        decisions = mirrored_decisions(
+            self._pipeline, image_features(pixels), image_features(pixels[:, :, ::-1])
+        )
+        return in_class_order(self._calibrator.predict_proba(decisions), self._classes)
+
+
+def load_classifier(path: Path) -> Classifier:
+    """The classifier in a `.skops` file that was trained here, or in any `.onnx` image model.
+
+    Raises InputError that names the file, the cause and the next step.
+    """
+    readers = {".skops": _read_skops, ".onnx": _read_onnx}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: a classifier is a .skops or an .onnx file; name one of these.")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check the path, or make one with `train-classifier`."
+        ) from error
+
+
+def score_photos(files: Iterable[tuple[str, bytes]], classifier: Classifier) -> pd.DataFrame:
+    """The cat_dog_scores rows of (file, bytes) pairs, sorted by file; a photo that can't be read has no row."""
+    import pandas as pd
+
+    rows: list[dict[str, object]] = []
+    readable = _readable(files, classifier.picture_pixels)
+    while batch := list(islice(readable, BATCH_PHOTOS)):
+        scores = _rounded(classifier.score(np.stack([pixels for _, pixels in batch])))
+        rows += [
+            {
+                "file": file,
+                "photo_id": photo_id_of(file),
+                **_named(score),
+                "model_version": classifier.model_version,
+            }
+            for (file, _), score in zip(batch, scores, strict=True)
+        ]
+    columns = ["file", "photo_id", "p_cat", "p_dog", "p_neither", "model_version"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.sort_values("file", ignore_index=True)
+
+
+def mirrored_decisions(pipeline: Any, features: NDArray[np.float32], mirrored: NDArray[np.float32]) -> Scores:
+    """Decision values, one column for two classes, averaged over each picture and its mirror image."""
+    decisions = (pipeline.decision_function(features) + pipeline.decision_function(mirrored)) / 2
+    return np.asarray(decisions, dtype=np.float64).reshape(len(features), -1)
+
+
+def in_class_order(probabilities: NDArray[np.floating[Any]], classes: Iterable[str]) -> Scores:
+    """Columns named by `classes` added up to cat, dog and neither; a class that is missing has probability 0."""
+    scores = np.zeros((len(probabilities), len(CLASSES)))
+    for column, name in enumerate(classes):
+        scores[:, CLASSES.index(name)] += probabilities[:, column]
+    return scores
+
+
+def _readable(files: Iterable[tuple[str, bytes]], size: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for file, data in files:
+        try:
+            pixels = load_pixels(data, size=size)
+        except InputError:
+            # photo_content says why, with the same words
+            continue
+        yield file, pixels
+
+
+def _rounded(scores: Scores) -> Scores:
+    """Scores with few digits that still add up to one: the dog takes what rounding leaves."""
+    rounded = scores.round(SCORE_DIGITS)
+    rounded[:, 1] = np.clip((1.0 - rounded[:, 0] - rounded[:, 2]).round(SCORE_DIGITS), 0.0, 1.0)
+    return rounded
+
+
+def _named(score: Scores) -> dict[str, object]:
+    return {f"p_{name}": float(value) for name, value in zip(CLASSES, score, strict=True)}
+
+
+def _read_skops(path: Path) -> Classifier:
+    return SklearnClassifier(path.read_bytes(), name=str(path))
+
+
+def _read_onnx(path: Path) -> Classifier:
+    from photo_popularity.domain.onnx_classification import OnnxClassifier
+
+    return OnnxClassifier.from_file(path)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]

@@ -1,0 +1,92 @@
+"""Frames to Parquet and back, and the content version of a table. No storage here, only bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from photo_popularity.domain.schemas import TableSchema
+
+
+def to_table(frame: pd.DataFrame, schema: TableSchema, *, name: str) -> pa.Table:
+    """The frame cast to its schema and sorted by its key.
+
+    Raises ValueError that names the table and column when a column is missing, unknown, null or of another type.
+    """
+    expected, present = set(schema.columns), set(frame.columns)
+    if expected != present:
+        missing, unknown = sorted(expected - present), sorted(present - expected)
+        raise ValueError(f"{name}: columns missing: {missing}, unknown: {unknown}")
+    arrays = []
+    for column, field in zip(schema.columns, schema.arrow, strict=True):
+        try:
+            array = pa.Array.from_pandas(frame[column], type=field.type)
+        except (pa.ArrowException, TypeError) as error:
+            raise ValueError(f"{name}.{column}: does not fit {field.type}: {error}") from error
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        if not field.nullable and array.null_count:
+            raise ValueError(f"{name}.{column}: {array.null_count} rows are null in a column that may not be")
+        arrays.append(array)
+    table = pa.Table.from_arrays(arrays, schema=schema.arrow)
+    return table.sort_by([(column, "ascending") for column in schema.key])
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """A frame as domain functions expect it: dates as midnight timestamps in microseconds."""
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    for field in table.schema:
+        if pa.types.is_date(field.type):
+            frame[field.name] = frame[field.name].astype("datetime64[us]")
+    return frame
+
+
+def encode(table: pa.Table) -> bytes:
+    """The table as a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode(data: bytes) -> pa.Table:
+    """The table in a Parquet file."""
+    return pq.read_table(io.BytesIO(data))
+
+
+def content_version(table: pa.Table) -> str:
+    """Hash of the rows, 16 hexadecimal digits: the same rows give the same version on any machine.
+
+    Independent of the Parquet writer, of chunking and of how nulls are stored; expects a table from `to_table`.
+    """
+    digest = hashlib.sha256()
+    for field in table.schema:
+        digest.update(f"{field.name}:{field.type};".encode())
+        _update(digest, table.column(field.name).combine_chunks())
+    return digest.hexdigest()[:16]
+
+
+def _update(digest: hashlib._Hash, array: pa.Array | pa.ChunkedArray) -> None:
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), None, array)
+    digest.update(len(array).to_bytes(8, "little"))
+    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
+    values = array.drop_null()
+    if pa.types.is_list(array.type):
+        digest.update(pc.list_value_length(values).to_numpy(zero_copy_only=False).tobytes())
+        _update(digest, values.flatten())
+    elif pa.types.is_string(array.type):
+        digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
+        digest.update("".join(values.to_pylist()).encode())
+    elif pa.types.is_floating(array.type):
+        # adding zero turns -0.0 into 0.0: equal values must hash equally
+        digest.update((values.to_numpy(zero_copy_only=False) + 0.0).tobytes())
+    else:
+        as_integer = values.cast(pa.int64()) if pa.types.is_temporal(array.type) and not pa.types.is_date(array.type) else values
+        digest.update(as_integer.to_numpy(zero_copy_only=False).tobytes())

@@ -1,0 +1,51 @@
+"""Jobs: what is launched together. One a source, one for the night, and the backfill that keeps an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+NIGHT_PRIORITY = "10"
+BACKFILL_TAG = "photo_popularity/backfill"
+
+PHOTO_FILES_JOB = "photo_files_job"
+LOG_FILES_JOB = "log_files_job"
+PHOTO_DATABASE_JOB = "photo_database_job"
+BEHAVIOR_JOB = "behavior_job"
+NIGHTLY_JOB = "nightly_job"
+
+JOB_OF_KIND = {"photo_files": PHOTO_FILES_JOB, "log_files": LOG_FILES_JOB, "days": NIGHTLY_JOB}
+"""The job that holds every asset of a kind of partitions: subsets of it are launched."""
+
+
+def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinition]:
+    """The asset jobs."""
+    return [
+        dg.define_asset_job(
+            PHOTO_FILES_JOB,
+            dg.AssetSelection.assets("photo_content", "cat_dog_scores"),
+            description="Read and classify photo files: those that came or changed, in one run.",
+        ),
+        dg.define_asset_job(
+            LOG_FILES_JOB,
+            dg.AssetSelection.assets("log_signals", "quarantined_lines"),
+            description="Scan access log files: those that came or changed, in one run.",
+        ),
+        dg.define_asset_job(
+            PHOTO_DATABASE_JOB,
+            dg.AssetSelection.assets("photo_metadata"),
+            description="Read the photos of the upload days that changed in the database.",
+        ),
+        dg.define_asset_job(
+            BEHAVIOR_JOB,
+            dg.AssetSelection.assets("behavior_signals"),
+            description="Merge the counts of the days whose log files changed.",
+        ),
+        dg.define_asset_job(
+            NIGHTLY_JOB,
+            dg.AssetSelection.assets(*day_assets),
+            description="The night: metadata, behaviour, features, examples, model, evaluation and predictions of a day.",
+            tags={"dagster/priority": NIGHT_PRIORITY},
+        ),
+    ]

@@ -1,0 +1,102 @@
+"""The night: bring the sources up to date, then run whatever is out of date, until nothing is.
+
+The same jobs and storage as the UI and the sensors use, launched one after the other in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import dagster as dg
+
+from photo_popularity.definitions import PIPELINE, build_defs
+from photo_popularity.detection import Changes, detect_database, detect_files
+from photo_popularity.jobs import JOB_OF_KIND
+from photo_popularity.planning import Batch, assets_of, first_known_day, last_complete_day, next_batch, range_tags
+from resources.environment import Environment
+from resources.installation import Installation, install
+from resources.io_managers import LAUNCHED_BY_TAG
+
+FILE_STEPS = ("photo_content", "cat_dog_scores", "log_signals")
+
+
+class Observer:
+    """Hears how the night goes; this one keeps silent."""
+
+    def detected(self, source: str, changes: Changes) -> None:
+        """A source was compared with the catalog."""
+
+    def started(self, batch: Batch) -> None:
+        """A run starts."""
+
+    def finished(self, batch: Batch, run_id: str, *, succeeded: bool) -> None:
+        """A run has ended."""
+
+
+@dataclass
+class Night:
+    """What a night did: its day, its runs, and the failures that are left."""
+
+    environment: Environment
+    day: date | None = None
+    run_ids: list[str] = field(default_factory=list)
+    failed_runs: list[str] = field(default_factory=list)
+
+
+def run_night(
+    environment: Environment,
+    instance: dg.DagsterInstance,
+    *,
+    until: date | None = None,
+    fixed_first_day: bool = False,
+    observer: Observer | None = None,
+    build: Callable[[Environment, Installation], dg.Definitions] | None = None,
+) -> Night:
+    """Run the pipeline up to the night `until`, by default the last day that the logs cover.
+
+    Unless it is fixed, the first partition day is taken from the data. Raises InputError when a source cannot be used.
+    """
+    observer = observer or Observer()
+    build = build or (lambda environment, installation: build_defs(environment, installation=installation))
+    installation = install(environment, PIPELINE)
+    for source in ("photo_files", "log_files"):
+        observer.detected(source, detect_files(installation, source, instance))
+    observer.detected("photo_database", detect_database(installation))
+    night = Night(environment)
+    _settle(night, installation, build(environment, installation), instance, steps=FILE_STEPS, observer=observer)
+    night.day = until or last_complete_day(installation)
+    if not fixed_first_day:
+        first = min(first_known_day(installation), night.day)
+        environment = replace(environment, settings=replace(environment.settings, first_day=first.isoformat()))
+        installation = install(environment, PIPELINE)
+    night.environment = environment
+    _settle(night, installation, build(environment, installation), instance, steps=None, observer=observer)
+    return night
+
+
+def _settle(
+    night: Night,
+    installation: Installation,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    *,
+    steps: tuple[str, ...] | None,
+    observer: Observer,
+) -> None:
+    """Run batch after batch until nothing is out of date; a step that failed on a partition is not tried again."""
+    done: set[tuple[str, str]] = set()
+    while batch := next_batch(installation, night.day or date.max, steps=steps, done=done):
+        observer.started(batch)
+        result = definitions.resolve_job_def(JOB_OF_KIND[batch.kind]).execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets_of(installation, batch)],
+            tags={**range_tags(batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
+            raise_on_error=False,
+        )
+        done.update((step, partition) for step in batch.steps for partition in batch.partitions)
+        night.run_ids.append(result.run_id)
+        if not result.success:
+            night.failed_runs.append(result.run_id)
+        observer.finished(batch, result.run_id, succeeded=result.success)

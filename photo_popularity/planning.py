@@ -1,0 +1,127 @@
+"""Which partitions should exist for a night, which of them are out of date, and which can be made in one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from partitions.days import contiguous, days_between
+from partitions.files import FILE_PARTITIONS, place_together
+from photo_popularity.domain.errors import InputError
+from resources.installation import Installation
+from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from resources.pipeline import Declaration, PartitionKind, Snapshot
+
+NIGHTLY_ASSETS = ("popularity_model", "model_evaluation", "popularity_predictions")
+# logs of a quiet site rarely reach the very end of a day
+COMPLETE_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Steps and partitions that one run makes: days are contiguous, files are placed together first."""
+
+    steps: tuple[str, ...]
+    partitions: tuple[str, ...]
+    kind: PartitionKind
+
+
+def yesterday() -> date:
+    """The last UTC day that is over."""
+    return datetime.now(UTC).date() - timedelta(days=1)
+
+
+def last_complete_day(installation: Installation, *, over: date | None = None) -> date:
+    """The last UTC day that the logs cover to its end, and that is over; raises InputError when there is none.
+
+    `over` is the last day that is over, yesterday unless a test says otherwise.
+    """
+    moments = [
+        datetime.fromisoformat(output.detail["last_moment"])
+        for output in installation.catalog.current("log_signals").values()
+        if "last_moment" in output.detail
+    ]
+    # a stray line from the future must not move the night
+    covered = [(moment + COMPLETE_WITHIN).date() - timedelta(days=1) for moment in moments]
+    complete = [min(day, over or yesterday()) for day in covered]
+    if not complete:
+        raise InputError(
+            "the log folder holds no readable access log line, so no day is complete; check --logs, or look at "
+            'photo-popularity query "SELECT * FROM quarantined_lines"'
+        )
+    return max(complete)
+
+
+def first_known_day(installation: Installation) -> date:
+    """The first day with an upload, or with log lines no more than a month before that."""
+    uploads = sorted(installation.catalog.current("photo_database"))
+    logged = sorted({day for output in installation.catalog.current("log_signals").values() for day in output.index})
+    if not uploads:
+        raise InputError("the photo database holds no usable photo; check --database")
+    earliest = str(date.fromisoformat(uploads[0]) - timedelta(days=31))
+    return date.fromisoformat(min([uploads[0], *[day for day in logged if day >= earliest]]))
+
+
+def expected_partitions(installation: Installation, step: Declaration, night: date, snapshot: Snapshot) -> list[str]:
+    """The partitions of the step that should exist once the night is done."""
+    if step.partitions != "days":
+        return sorted(snapshot.outputs(step.partitions))
+    if step.name in NIGHTLY_ASSETS:
+        return [str(night)]
+    first = str(installation.environment.settings.first_partition_day)
+    logged = {day for output in snapshot.outputs("log_signals").values() for day in output.index}
+    inside = sorted(day for day in logged if first <= day <= str(night))
+    days = set(days_between(date.fromisoformat(inside[0]), night)) if inside else {str(night)}
+    if step.name == "photo_metadata":
+        days |= {day for day in snapshot.outputs("photo_database") if first <= day <= str(night)}
+    return sorted(days)
+
+
+def next_batch(
+    installation: Installation, night: date, *, steps: tuple[str, ...] | None = None, done: set[tuple[str, str]] | None = None
+) -> Batch | None:
+    """The next run: the first step that has partitions out of date, with all later ones that need the same; None at rest.
+
+    `steps` limits the choice. Partitions in `done`, (step, partition), are not taken again.
+    """
+    snapshot = Snapshot(installation.catalog)
+    chosen: list[str] = []
+    kind: PartitionKind = "days"
+    wanted: list[str] = []
+    waiting: set[str] = set()
+    for step in installation.pipeline.steps:
+        if steps is not None and step.name not in steps:
+            continue
+        expected = expected_partitions(installation, step, night, snapshot)
+        stale = installation.pipeline.out_of_date(step, expected, snapshot, installation.environment)
+        stale = [key for key in stale if (step.name, key) not in (done or set())]
+        if not stale:
+            continue
+        if not chosen:
+            kind = step.partitions
+            wanted = contiguous(stale)[0] if kind == "days" else stale
+            chosen.append(step.name)
+            continue
+        takes_same = step.partitions == kind and (set(wanted) <= set(stale) if kind == "days" else wanted == stale)
+        if takes_same and not waiting.intersection(step.reads):
+            chosen.append(step.name)
+        else:
+            waiting.update(step.makes)
+    return Batch(tuple(chosen), tuple(wanted), kind) if chosen else None
+
+
+def assets_of(installation: Installation, batch: Batch) -> list[str]:
+    """The assets that the batch makes."""
+    return [asset for step in installation.pipeline.steps if step.name in batch.steps for asset in step.makes]
+
+
+def range_tags(batch: Batch, instance: dg.DagsterInstance) -> dict[str, str]:
+    """The tags of a run that makes the batch; file keys are placed together first."""
+    first, last = batch.partitions[0], batch.partitions[-1]
+    if batch.kind != "days":
+        first, last = place_together(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
+    if len(batch.partitions) == 1:
+        return {PARTITION_TAG: first}
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last}

@@ -1,0 +1,26 @@
+"""The nightly schedule: one run a night, for the UTC day that has just ended."""
+
+# no postponed annotations here: Dagster compares the annotation of `context` itself
+from datetime import timedelta
+
+import dagster as dg
+
+from photo_popularity.jobs import NIGHTLY_JOB
+
+
+def build_nightly_schedule(night_cron: str) -> dg.ScheduleDefinition:
+    """Launch the nightly job for yesterday (UTC), at a time when the last log of the day has arrived."""
+
+    @dg.schedule(
+        name="nightly_schedule",
+        job_name=NIGHTLY_JOB,
+        cron_schedule=night_cron,
+        execution_timezone="UTC",
+        description="Predict the coming seven days from what is known at the end of yesterday (UTC).",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        night = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+        return dg.RunRequest(run_key=night, partition_key=night)
+
+    return nightly_schedule

@@ -1,0 +1,1 @@
+"""What assets are given: the environment, storage, sources, the classifier, notification."""

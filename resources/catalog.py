@@ -1,0 +1,184 @@
+"""The catalog: which version each (asset, partition) has now, what it was made from, and every execution.
+
+It is the truth that Dagster's events mirror, and the record for post-mortem when Dagster's database is lost. Sources
+(files, database days) stand in it like outputs, under their asset's name, with the version last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from resources.catalog_records import Execution, Output, execution_of, execution_values, output_of, output_values, tables
+
+BUSY_TIMEOUT_SECONDS = 60
+ROWS_PER_STATEMENT = 500
+
+
+class PublishedOutputs:
+    """The current outputs in another environment's catalog: only ever read, and none while it does not exist."""
+
+    def __init__(self, url: str, *, schema: str | None = None) -> None:
+        self._url, self._schema, self._table = sa.make_url(url), schema, tables(schema).current
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        if self._url.get_backend_name() == "sqlite":
+            return sa.create_engine(f"sqlite:///file:{self._url.database}?mode=ro&uri=true")
+        return sa.create_engine(self._url, execution_options={"postgresql_readonly": True})
+
+    def current(self, asset: str) -> dict[str, Output]:
+        """The current output of each partition of the asset."""
+        if self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists():
+            return {}
+        if not sa.inspect(self._engine).has_table(self._table.name, schema=self._schema):
+            return {}
+        query = sa.select(self._table).where(self._table.c.asset == asset, ~self._table.c.withdrawn)
+        with self._engine.connect() as connection:
+            return {row.partition: output_of(row) for row in connection.execute(query)}
+
+
+class Catalog:
+    """The catalog of one environment, on SQLite or PostgreSQL; its tables are made on first use.
+
+    Outputs that this environment has not made itself are those of `published` (production's, for a staging one).
+    """
+
+    def __init__(self, url: str, *, schema: str | None = None, published: PublishedOutputs | None = None) -> None:
+        self._url, self._schema, self._published = sa.make_url(url), schema, published
+        self._tables = tables(schema)
+        self._current, self._executions = self._tables.current, self._tables.executions
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        if self._url.get_backend_name() == "sqlite":
+            Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(self._url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+            sa.event.listen(engine, "connect", _use_write_ahead_log)
+        else:
+            engine = sa.create_engine(self._url)
+        with engine.begin() as connection:
+            if self._schema:
+                connection.execute(sa.schema.CreateSchema(self._schema, if_not_exists=True))
+            self._tables.metadata.create_all(connection)
+        return engine
+
+    def current(self, asset: str) -> dict[str, Output]:
+        """The current output of each partition of the asset."""
+        outputs = self._published.current(asset) if self._published else {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(sa.select(self._current).where(self._current.c.asset == asset)):
+                if row.withdrawn:
+                    outputs.pop(row.partition, None)
+                else:
+                    outputs[row.partition] = output_of(row)
+        return outputs
+
+    def set_current(self, asset: str, outputs: Mapping[str, Output]) -> None:
+        """Make these the current outputs of their partitions."""
+        with self._engine.begin() as connection:
+            self._upsert(connection, asset, outputs, withdrawn=False)
+
+    def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
+        """Remove the partitions from the current state; their executions stay in the history."""
+        gone = {partition: Output(content_version="") for partition in partitions}
+        with self._engine.begin() as connection:
+            self._upsert(connection, asset, gone, withdrawn=True)
+
+    def begin(self, executions: Sequence[Execution]) -> None:
+        """Record that these executions have started, before any of their work is done."""
+        with self._engine.begin() as connection:
+            for chunk in _chunks([execution_values(e) for e in executions]):
+                connection.execute(sa.insert(self._executions), chunk)
+
+    def commit(self, asset: str, finished: Mapping[str, tuple[Execution, Output]]) -> None:
+        """Make the outputs current and their executions succeeded, in one transaction."""
+        with self._engine.begin() as connection:
+            self._upsert(connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False)
+            done = [
+                replace(
+                    execution,
+                    status="succeeded",
+                    seconds=execution.seconds if execution.seconds is not None else _seconds_since(execution.started_at),
+                    rows=output.rows,
+                    bytes=output.bytes,
+                    content_version=output.content_version,
+                    inputs=output.inputs,
+                )
+                for execution, output in finished.values()
+            ]
+            self._update_executions(connection, done)
+
+    def fail(self, executions: Sequence[Execution], error: str) -> None:
+        """Record that these executions failed, and why."""
+        failed = [
+            replace(e, status="failed", error=error, seconds=_seconds_since(e.started_at)) for e in executions
+        ]
+        with self._engine.begin() as connection:
+            self._update_executions(connection, failed)
+
+    def executions(
+        self, *, assets: Sequence[str] = (), run_id: str = "", limit: int | None = None
+    ) -> list[Execution]:
+        """Executions, newest first."""
+        query = sa.select(self._executions).order_by(
+            self._executions.c.started_at.desc(), self._executions.c.asset, self._executions.c.partition
+        )
+        if assets:
+            query = query.where(self._executions.c.asset.in_(assets))
+        if run_id:
+            query = query.where(self._executions.c.run_id == run_id)
+        if limit is not None:
+            query = query.limit(limit)
+        with self._engine.connect() as connection:
+            return [execution_of(row) for row in connection.execute(query)]
+
+    def _update_executions(self, connection: sa.Connection, executions: Sequence[Execution]) -> None:
+        values = [{f"new_{key}": value for key, value in execution_values(e).items()} for e in executions]
+        if values:
+            columns = [c.name for c in self._executions.columns if c.name != "id"]
+            statement = (
+                sa.update(self._executions)
+                .where(self._executions.c.id == sa.bindparam("new_id"))
+                .values({name: sa.bindparam(f"new_{name}") for name in columns})
+            )
+            connection.execute(statement, values)
+
+    def _upsert(
+        self, connection: sa.Connection, asset: str, outputs: Mapping[str, Output], *, withdrawn: bool
+    ) -> None:
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        rows = [
+            {"asset": asset, "partition": partition, "withdrawn": withdrawn, **output_values(output)}
+            for partition, output in outputs.items()
+        ]
+        for chunk in _chunks(rows):
+            statement = insert(self._current)
+            updated = {c.name: statement.excluded[c.name] for c in self._current.columns if not c.primary_key}
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["asset", "partition"], set_=updated), chunk
+            )
+
+
+def _use_write_ahead_log(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _chunks(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    return (rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT))
+
+
+def _seconds_since(moment: datetime) -> float:
+    return round((datetime.now(UTC) - moment).total_seconds(), 3)
+
+

@@ -1,0 +1,125 @@
+"""Dagster's I/O managers over the table storage: what an asset reads and returns, and the metadata of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import pandas as pd
+from dagster import DataVersion, InputContext, OutputContext
+
+from photo_popularity.domain.errors import InputError
+from resources.catalog_records import Output
+from resources.sources import SourceUnavailable
+from resources.table_storage import Made, Result, Step, TableStorage, preview
+
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+LAUNCHED_BY_TAG = "photo_popularity/launched_by"
+
+
+class TableIOManager(dg.IOManager):
+    """Loads the partitions that a step reads and commits those that it makes, one version a partition."""
+
+    def __init__(self, storage: TableStorage) -> None:
+        self._storage = storage
+
+    def load_input(self, context: InputContext) -> object:
+        """One frame with the rows of all partitions read; for a model, the models by partition."""
+        step = step_of(self._storage, context.step_context)
+        try:
+            return self._storage.load(context.asset_key.path[-1], step)
+        except Exception as error:
+            raise self._recorded(step, error) from error
+
+    def handle_output(self, context: OutputContext, obj: Result) -> None:
+        """Commit what was made. A run of one partition gets its data version and metadata here; see `per_partition`."""
+        step = step_of(self._storage, context.step_context)
+        asset = context.asset_key.path[-1]
+        try:
+            outputs = self._storage.commit(asset, obj, step)
+        except Exception as error:
+            raise self._recorded(step, error) from error
+        if len(outputs) == 1:
+            output = next(iter(outputs.values()))
+            context.step_context.set_data_version(context.asset_key, DataVersion(output.content_version))
+            context.add_output_metadata(self.metadata(output, obj.made))
+
+    def _recorded(self, step: Step, error: Exception) -> Exception:
+        if not step.executions:
+            self._storage.begin(step)
+        self._storage.fail(step, str(error))
+        self._storage.forget(step)
+        return classified(error)
+
+    def metadata(self, output: Output, made: Made) -> dict[str, dg.MetadataValue]:
+        """What the asset's page shows of one output."""
+        shown: dict[str, dg.MetadataValue] = {
+            "dagster/row_count": dg.MetadataValue.int(output.rows),
+            "bytes": dg.MetadataValue.int(output.bytes),
+            "content_version": dg.MetadataValue.text(output.content_version),
+            "path": dg.MetadataValue.path(self._storage.file_url(output)),
+        }
+        if isinstance(made, pd.DataFrame):
+            shown["preview"] = dg.MetadataValue.md(preview(made))
+        else:
+            shown["card"] = dg.MetadataValue.json(dict(made.card))
+        shown.update({name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else _scalar(value) for name, value in output.detail.items()})
+        return shown
+
+
+def _scalar(value: object) -> dg.MetadataValue:
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    return dg.MetadataValue.float(value) if isinstance(value, float) else dg.MetadataValue.text(str(value))
+
+
+def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
+    """The state of the step that this Dagster step context belongs to."""
+    definition = context.run_partitions_def
+    if definition is None:
+        raise InputError("this run names no partition; launch it with a partition key or a range")
+    tags = context.dagster_run.tags
+    partitions = partitions_of_run(tags, definition, context.instance)
+    if not partitions:
+        raise InputError("this run names no partition; launch it with a partition key or a range")
+    return storage.step(context.run_id, context.op_def.name, partitions=partitions, launched_by=launched_by(tags, storage))
+
+
+def partitions_of_run(
+    tags: Mapping[str, str], definition: dg.PartitionsDefinition, instance: dg.DagsterInstance
+) -> Sequence[str]:
+    """The partition keys that a run makes, from its tags: one key, or a range in the definition's order."""
+    if PARTITION_TAG in tags:
+        return [tags[PARTITION_TAG]]
+    if RANGE_START_TAG not in tags:
+        return []
+    start, end = tags[RANGE_START_TAG], tags[RANGE_END_TAG]
+    if isinstance(definition, dg.DynamicPartitionsDefinition):
+        keys = instance.get_dynamic_partitions(str(definition.name))
+        return keys[keys.index(start) : keys.index(end) + 1]
+    return definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
+
+
+def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
+    """Who launched a run, from its tags: a person, a schedule, a sensor or a backfill."""
+    for tag, what in (
+        (LAUNCHED_BY_TAG, ""),
+        ("dagster/schedule_name", "schedule "),
+        ("dagster/sensor_name", "sensor "),
+        ("dagster/backfill", "backfill "),
+        ("user", ""),
+    ):
+        if tag in tags:
+            return what + tags[tag]
+    return storage.environment.user
+
+
+def classified(error: Exception) -> Exception:
+    """The error as Dagster's retry policy wants it: what will fail again is not retried."""
+    if isinstance(error, SourceUnavailable | ConnectionError | TimeoutError | dg.Failure):
+        return error
+    if isinstance(error, InputError | FileNotFoundError):
+        return dg.Failure(description=str(error), allow_retries=False)
+    return dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)

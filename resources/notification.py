@@ -1,0 +1,49 @@
+"""Telling people that a run failed: a webhook, and its twin that tells nobody."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from typing import Protocol
+
+from photo_popularity.domain.errors import InputError
+
+TIMEOUT_SECONDS = 10
+
+
+class Notifier(Protocol):
+    """Tells somebody about a failed run."""
+
+    def notify(self, message: Mapping[str, str]) -> None:
+        """Deliver the message, or raise OSError."""
+        ...
+
+
+class SilentNotifier:
+    """Tells nobody: for local work and tests."""
+
+    def notify(self, message: Mapping[str, str]) -> None:
+        """Do nothing."""
+
+
+class WebhookNotifier:
+    """Posts the message as JSON to a URL, as chat and paging services take it; `text` is the sentence to show."""
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"setting 'failure_webhook' is {url!r}; it must be an http(s) URL")
+        self._url = url
+
+    def notify(self, message: Mapping[str, str]) -> None:
+        """Post the message; OSError when the service does not take it."""
+        request = urllib.request.Request(
+            self._url, data=json.dumps(dict(message)).encode(), headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+            response.read()
+
+
+def build_notifier(webhook: str) -> Notifier:
+    """The webhook when one is set, else its silent twin."""
+    return WebhookNotifier(webhook) if webhook else SilentNotifier()

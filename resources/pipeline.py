@@ -1,0 +1,96 @@
+"""What the pipeline is made of, told once: each asset's reads, parameters and code version.
+
+Storage, the planner of what is out of date and Dagster's lineage all follow these declarations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from partitions.reads import Read
+from resources.catalog import Catalog
+from resources.catalog_records import Output
+from resources.environment import Environment
+
+PartitionKind = Literal["days", "photo_files", "log_files"]
+
+
+def no_parameters(environment: Environment) -> Mapping[str, Any]:
+    """The parameters of a step that has none."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One step of the pipeline: what it makes, of which kind its partitions are, and what it is made from.
+
+    `reads` maps an input (an asset, or a source) to the rule that picks its partitions. `parameters` gives the
+    settings that change the result. `code_version` moves when the step's meaning does.
+    """
+
+    name: str
+    makes: tuple[str, ...]
+    partitions: PartitionKind
+    reads: Mapping[str, Read]
+    parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters
+    code_version: str = "1"
+
+    def fingerprint(self, environment: Environment) -> str:
+        """Hash of the step's code version and parameters: another one makes every output out of date."""
+        content = json.dumps([self.name, self.code_version, self.parameters(environment)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Snapshot:
+    """The catalog's current state as one reader sees it: an asset is read once and then stays as it was."""
+
+    catalog: Catalog
+    _seen: dict[str, dict[str, Output]] = field(default_factory=dict)
+
+    def outputs(self, asset: str) -> dict[str, Output]:
+        """The current outputs of the asset, by partition."""
+        if asset not in self._seen:
+            self._seen[asset] = self.catalog.current(asset)
+        return self._seen[asset]
+
+    def input_digests(self, declaration: Declaration, partition: str) -> dict[str, str]:
+        """For each input, a digest of the partitions read and their versions."""
+        return {
+            asset: digest({key: self.outputs(asset)[key].content_version for key in read.select(asset, partition, self.outputs)})
+            for asset, read in declaration.reads.items()
+        }
+
+
+def digest(versions: Mapping[str, str]) -> str:
+    """One digest of many (partition, version) pairs, whatever their order."""
+    lines = "".join(f"{partition}\0{version}\n" for partition, version in sorted(versions.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """All steps, in an order in which each stands after what it reads."""
+
+    steps: tuple[Declaration, ...]
+
+    @cached_property
+    def by_asset(self) -> dict[str, Declaration]:
+        """The step that makes each asset."""
+        return {asset: step for step in self.steps for asset in step.makes}
+
+    def out_of_date(self, step: Declaration, partitions: list[str], snapshot: Snapshot, environment: Environment) -> list[str]:
+        """Those of `partitions` whose output is missing, or was made from other inputs, code or parameters."""
+        fingerprint = step.fingerprint(environment)
+        stale = []
+        for partition in partitions:
+            current = [snapshot.outputs(asset).get(partition) for asset in step.makes]
+            inputs = snapshot.input_digests(step, partition)
+            if any(output is None or output.fingerprint != fingerprint or output.inputs != inputs for output in current):
+                stale.append(partition)
+        return stale

@@ -1,0 +1,1 @@
+"""Tests, in folders named as the code that they test."""

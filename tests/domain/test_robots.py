@@ -1,0 +1,57 @@
+"""Which user agents are robots."""
+
+from __future__ import annotations
+
+import pytest
+
+from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.robots import RobotDetector
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+@pytest.mark.parametrize(
+    ("agent", "robot"),
+    [
+        (FIREFOX, False),
+        (FIREFOX.encode(), False),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", True),
+        (b"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2)", True),
+        ("curl/8.5.0", True),
+        ("", True),  # browsers send one
+        (b"", True),
+        (b" ", True),
+        ("-", True),
+        (b"-", True),
+        (None, False),  # Common format has no such field: nothing is known
+        (b"\xff\xfe", False),  # no text, but no robot that we know
+    ],
+)
+def test_a_robot_is_known_by_its_agent(agent: str | bytes | None, robot: bool) -> None:
+    assert RobotDetector().is_robot(agent) is robot
+
+
+def test_patterns_of_the_site_come_on_top_in_either_case() -> None:
+    detector = RobotDetector(("acme-(monitor|probe)/",))
+    assert detector.is_robot("ACME-Probe/1.0")
+    assert detector.is_robot("Googlebot/2.1")
+    assert not detector.is_robot(FIREFOX)
+    assert not RobotDetector().is_robot("ACME-Probe/1.0")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("acme(", r"robot pattern 'acme\(' is not a regular expression"),
+        ("", "robot pattern '' matches every user agent"),
+        (".*", r"robot pattern '\.\*' matches every user agent"),
+    ],
+)
+def test_a_pattern_that_makes_no_sense_is_named(pattern: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RobotDetector(("fine", pattern))
+
+
+def test_an_endless_agent_is_judged_by_its_start() -> None:
+    assert RobotDetector().is_robot("Googlebot/2.1 " + "x" * 60_000)
+    assert not RobotDetector().is_robot(FIREFOX + " " * 60_000 + "Googlebot/2.1")

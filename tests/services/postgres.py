@@ -1,0 +1,156 @@
+"""A private PostgreSQL server from this machine's own binaries, and a fresh database for each test.
+
+The server lives in a temporary folder, listens on 127.0.0.1 alone and ends with the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.services.ports import HOST, free_port, wait_until
+
+# a test's server may lose everything at a crash, and is several times faster for it
+FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server; its user may create databases."""
+
+    port: int
+    password: str
+
+    def url(self, database: str) -> str:
+        """The address of a database, as SQLAlchemy writes it."""
+        # without the driver's name, SQLAlchemy 2.1 looks for psycopg 3
+        return f"postgresql+psycopg2://photos:{self.password}@{HOST}:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Create an empty database and give its address."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._administer(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected."""
+        self._administer(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+
+    def _administer(self, statement: str) -> None:
+        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(sa.text(statement))
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole session; skips visibly where this machine has none."""
+    binaries = server_binaries()
+    if binaries is None:
+        pytest.skip("this machine has no PostgreSQL server (Debian: apt-get install postgresql)")
+    with running_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty database of the test's own."""
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop(url)
+
+
+def server_binaries() -> Path | None:
+    """The folder of `initdb` and `postgres`; Debian keeps it off the PATH."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
+@contextmanager
+def running_server(binaries: Path) -> Iterator[PostgresServer]:
+    """Start a server in a temporary folder, and stop and remove it at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="photo-popularity-postgres-"))
+    identity = unprivileged_identity()
+    server = PostgresServer(free_port(), secrets.token_hex(8))
+    try:
+        (folder / "password").write_text(server.password)
+        if identity:
+            for path in (folder, folder / "password"):
+                os.chown(path, identity["user"], identity["group"])
+        initialize(binaries, folder, identity)
+        with process(binaries, folder, server.port, identity):
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def unprivileged_identity() -> dict[str, Any]:
+    """Who the server runs as: PostgreSQL refuses root, so root lends it to another user."""
+    if os.geteuid() != 0:
+        return {}
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = names.get("postgres") or names["nobody"]
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def initialize(binaries: Path, folder: Path, identity: dict[str, Any]) -> None:
+    """Make the server's data folder; a failure quotes what `initdb` said."""
+    command = [binaries / "initdb", "--pgdata", folder / "data", "--username", "photos", "--no-sync"]
+    command += [
+        "--encoding",
+        "UTF8",
+        "--locale",
+        "C",
+        "--auth",
+        "scram-sha-256",
+        "--pwfile",
+        folder / "password",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **identity)
+    if done.returncode:
+        raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
+
+
+@contextmanager
+def process(binaries: Path, folder: Path, port: int, identity: dict[str, Any]) -> Iterator[None]:
+    """Run the server, from its first answer to a clean end."""
+    settings = FAST | {"port": str(port), "listen_addresses": HOST, "unix_socket_directories": str(folder)}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [binaries / "postgres", "-D", folder / "data", *options],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **identity,
+        )
+    ask = [binaries / "pg_isready", "--quiet", "--host", HOST, "--port", str(port)]
+    try:
+        wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, server, log.read_text)
+        yield
+    finally:
+        server.send_signal(signal.SIGINT)  # ends sessions and writes nothing half
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
