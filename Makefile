@@ -8,6 +8,7 @@ BIN := .venv/bin
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 # tests run in this many processes; every module stays in one of them
 WORKERS ?= auto
+PYTEST := $(BIN)/pytest --quiet --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 PYTEST_ARGS ?=
 UV_VERSION := 0.13.8
 
@@ -24,13 +25,13 @@ dev: .venv/.installed-run ## serve Dagster's pages on what `make run` made
 
 test: check ## run all checks, then all tests
 	@echo "== all tests"
-	@$(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --quiet $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 check: lint types contracts unit ## format, lint, types, import contracts, unit tests: what CI runs first
 
 lint: .venv/.installed-test ## formatting and lint, nothing changed
 	@echo "== format and lint"
-	@$(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: run 'make format'."; exit 1; }
+	@$(BIN)/ruff format --quiet --check --output-format concise . || { echo "Run 'make format'."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 
 types: .venv/.installed-test ## mypy, strict
@@ -43,7 +44,7 @@ contracts: .venv/.installed-test ## imports point one way
 
 unit: .venv/.installed-test ## the quick tests: no server, no browser, no Dagster run
 	@echo "== unit tests"
-	@$(BIN)/pytest --quiet -m "not postgres and not s3 and not browser and not real_data and not end_to_end" \
+	@$(PYTEST) -m "not postgres and not s3 and not browser and not real_data and not end_to_end" \
 		$(wildcard tests/domain tests/partitions tests/resources tests/test_packaging.py)
 
 format: .venv/.installed-test ## format the code and mend what lint can mend

@@ -5,6 +5,7 @@ the others, one at a time. Each of these is an ordinary run, with its own log an
 """
 
 # no postponed annotations here: Dagster reads the class behind `config` from the annotation itself
+from collections.abc import Callable
 from datetime import date
 from typing import Literal
 
@@ -44,9 +45,18 @@ def ordered_days(first_day: str, last_day: str, order: str) -> list[str]:
 
 
 def run_backfill(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, backfill: OrderedBackfill, *, launched_by: str, backfill_id: str
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    backfill: OrderedBackfill,
+    *,
+    launched_by: str,
+    backfill_id: str,
+    tell: Callable[[str, bool], None] = lambda day, succeeded: None,
 ) -> list[str]:
-    """Make the days one after the other, going on after a failure; returns the days that failed."""
+    """Make the days one after the other, going on after a failure; returns the days that failed.
+
+    `tell` hears of each day as it ends, and whether it succeeded.
+    """
     known = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     unknown = sorted(set(backfill.assets) - known)
     if unknown:
@@ -59,6 +69,7 @@ def run_backfill(
             tags={PARTITION_TAG: day, BACKFILL_TAG: backfill_id, LAUNCHED_BY_TAG: launched_by, "dagster/priority": "-1"},
             raise_on_error=False,
         )
+        tell(day, result.success)
         if not result.success:
             failed.append(day)
     return failed

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 
 import dagster as dg
 
@@ -53,6 +54,7 @@ def run_night(
     fixed_first_day: bool = False,
     observer: Observer | None = None,
     build: Callable[[Environment, Installation], dg.Definitions] | None = None,
+    run_config: dg.RunConfig | None = None,
 ) -> Night:
     """Run the pipeline up to the night `until`, by default the last day that the logs cover.
 
@@ -65,22 +67,22 @@ def run_night(
         observer.detected(source, detect_files(installation, source, instance))
     observer.detected("photo_database", detect_database(installation))
     night = Night(environment)
-    _settle(night, installation, build(environment, installation), instance, steps=FILE_STEPS, observer=observer)
+    launch = partial(_launch, instance=instance, run_config=run_config)
+    _settle(night, installation, partial(launch, build(environment, installation)), steps=FILE_STEPS, observer=observer)
     night.day = until or last_complete_day(installation)
     if not fixed_first_day:
         first = min(first_known_day(installation), night.day)
         environment = replace(environment, settings=replace(environment.settings, first_day=first.isoformat()))
         installation = install(environment, PIPELINE)
     night.environment = environment
-    _settle(night, installation, build(environment, installation), instance, steps=None, observer=observer)
+    _settle(night, installation, partial(launch, build(environment, installation)), steps=None, observer=observer)
     return night
 
 
 def _settle(
     night: Night,
     installation: Installation,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
+    launch: Callable[[Installation, Batch], dg.ExecuteInProcessResult],
     *,
     steps: tuple[str, ...] | None,
     observer: Observer,
@@ -89,14 +91,26 @@ def _settle(
     done: set[tuple[str, str]] = set()
     while batch := next_batch(installation, night.day or date.max, steps=steps, done=done):
         observer.started(batch)
-        result = definitions.resolve_job_def(JOB_OF_KIND[batch.kind]).execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(asset) for asset in assets_of(installation, batch)],
-            tags={**range_tags(batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
-            raise_on_error=False,
-        )
+        result = launch(installation, batch)
         done.update((step, partition) for step in batch.steps for partition in batch.partitions)
         night.run_ids.append(result.run_id)
         if not result.success:
             night.failed_runs.append(result.run_id)
         observer.finished(batch, result.run_id, succeeded=result.success)
+
+
+def _launch(
+    definitions: dg.Definitions,
+    installation: Installation,
+    batch: Batch,
+    *,
+    instance: dg.DagsterInstance,
+    run_config: dg.RunConfig | None,
+) -> dg.ExecuteInProcessResult:
+    return definitions.resolve_job_def(JOB_OF_KIND[batch.kind]).execute_in_process(
+        run_config=run_config,
+        instance=instance,
+        asset_selection=[dg.AssetKey(asset) for asset in assets_of(installation, batch)],
+        tags={**range_tags(batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
+        raise_on_error=False,
+    )

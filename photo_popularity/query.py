@@ -39,7 +39,9 @@ def run_query(environment: Environment, sql: str) -> pa.Table:
             _open_tables(connection, read_outputs(environment), _tables_named(connection, sql))
             answer = connection.sql(sql).to_arrow_table()
         except duckdb.CatalogException as error:
-            raise InputError(f"query: {_reason(error)}; the tables are {', '.join(sorted(TABLES))}") from error
+            raise InputError(
+                f"query: {_reason(error)}; the tables are {', '.join(sorted(TABLES))}"
+            ) from error
         except duckdb.IOException as error:
             raise InputError(f"query: {_reason(error)}; materialize what is missing again") from error
         except duckdb.Error as error:
@@ -70,11 +72,15 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
         if any("://" in url for url in urls):
             # every environment's object store is the same, with other credentials at most
             connection.register_filesystem(next(iter(reader.files.values())).root.fs)
-        allowed += urls
+        allowed += urls + [_without_wildcards(url) for url in urls if url != _without_wildcards(url)]
         if urls:
             connection.execute(_view(name, urls))
         else:
-            rows = CATALOG_TABLES[name].read(reader) if name in CATALOG_TABLES else SCHEMAS[name].arrow.empty_table()
+            rows = (
+                CATALOG_TABLES[name].read(reader)
+                if name in CATALOG_TABLES
+                else SCHEMAS[name].arrow.empty_table()
+            )
             connection.register(name, rows)
     connection.execute("SET allowed_paths = ?", [allowed])
     connection.execute("SET enable_external_access = false")

@@ -33,8 +33,12 @@ class OutputReader:
 def read_outputs(environment: Environment) -> OutputReader:
     """The outputs of an environment; those that a staging one has inherited lie in production's storage."""
     production = environment.production
-    published = PublishedOutputs(production.catalog_url, schema=production.catalog_schema) if production else None
+    published = (
+        PublishedOutputs(production.catalog_url, schema=production.catalog_schema) if production else None
+    )
     catalog = Catalog(environment.catalog_url, schema=environment.catalog_schema, published=published)
     made_by = [environment, production] if production else [environment]
     endpoint = environment.settings.s3_endpoint
-    return OutputReader(catalog, {e.label: FileStorage(e.storage_root, s3_endpoint=endpoint) for e in made_by})
+    return OutputReader(
+        catalog, {e.label: FileStorage(e.storage_root, s3_endpoint=endpoint) for e in made_by}
+    )

@@ -58,13 +58,23 @@ def train_classifier(folder: Path, *, seed: int = 0) -> TrainedClassifier:
     The same photos and seed give the same bytes. The card's accuracy is that of cross-validation, in which a photo
     and its mirror image never lie on both sides. Raises InputError for fewer than two classes or five photos of one.
     """
+    # the limit reaches only libraries that are loaded: scikit-learn brings scipy's linear algebra, and threadpoolctl
+    import sklearn.decomposition  # noqa: F401
+    import sklearn.svm  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
     photos = labelled_photos(folder)
     pixels, labels, skipped = _load(photos)
     counts = Counter(labels.tolist())
     _check_counts(folder, counts, skipped)
     features, mirrored = _in_chunks(pixels), _in_chunks(pixels[:, :, ::-1])
     classes = sorted(counts)
-    decisions = _out_of_fold(features, mirrored, labels, seed)
+    # sums of parallel threads differ in their last bits, so that the model's bytes would differ by machine; and on a
+    # busy machine threads that wait for each other made this ten times slower
+    with threadpool_limits(1):
+        decisions = _out_of_fold(features, mirrored, labels, seed)
+        pipeline = _fit(features, mirrored, labels, seed)
+        calibrator = _fit_calibrator(decisions, labels)
     if len(classes) == 2:
         predicted = np.where(decisions[:, 0] > 0, classes[1], classes[0])
     else:
@@ -80,8 +90,6 @@ def train_classifier(folder: Path, *, seed: int = 0) -> TrainedClassifier:
         "skipped": skipped,
         "libraries": {name: version(name) for name in LIBRARIES},
     }
-    pipeline = _fit(features, mirrored, labels, seed)
-    calibrator = _fit_calibrator(decisions, labels)
     return TrainedClassifier(dump_model({"pipeline": pipeline, "calibrator": calibrator, "card": card}), card)
 
 

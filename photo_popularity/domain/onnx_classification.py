@@ -34,7 +34,10 @@ class OnnxClassifier:
         self._settings = read_settings(metadata, settings_json, name=name)
         self._input = self._session.get_inputs()[0]
         self._channels_first, self.picture_pixels = self._layout()
-        self._groups = self._class_groups(self._run(self._blank()).shape[1])
+        # decided once for the model: single logits can look like probabilities by chance
+        outputs = self._outputs(_probes(self.picture_pixels))
+        self._gives_probabilities = _add_up_to_one(outputs)
+        self._groups = self._class_groups(outputs.shape[1])
         self.model_version = f"{Path(name).stem}-{_version(model, settings_json)}"
 
     @classmethod
@@ -46,13 +49,18 @@ class OnnxClassifier:
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """See `Classifier.score`."""
+        if not len(pixels):
+            return np.zeros((0, len(CLASSES)))
+        outputs = self._outputs(pixels)
+        if self._gives_probabilities:
+            return in_class_order(outputs / outputs.sum(axis=1, keepdims=True), self._groups)
+        return in_class_order(_softmax(outputs), self._groups)
+
+    def _outputs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         fixed = self._input.shape[0]
-        step = fixed if isinstance(fixed, int) and fixed > 0 else max(1, len(pixels))
-        parts = [
-            self._run_padded(pixels[start : start + step], step) for start in range(0, len(pixels), step)
-        ]
-        outputs = np.concatenate(parts) if parts else np.empty((0, len(self._groups)))
-        return in_class_order(_probabilities(outputs), self._groups)
+        step = fixed if isinstance(fixed, int) and fixed > 0 else len(pixels)
+        starts = range(0, len(pixels), step)
+        return np.concatenate([self._run_padded(pixels[start : start + step], step) for start in starts])
 
     def _run_padded(self, pixels: NDArray[np.uint8], step: int) -> NDArray[np.float64]:
         # a model with a fixed batch takes no fewer pictures: the last one is repeated and its copies dropped
@@ -76,11 +84,6 @@ class OnnxClassifier:
         if values.ndim < 2 or values.size % len(pixels):
             raise InputError(f"{self._name}: its output has shape {values.shape}, not (photos, classes).")
         return values.reshape(len(pixels), -1)
-
-    def _blank(self) -> NDArray[np.uint8]:
-        batch = self._input.shape[0]
-        count = batch if isinstance(batch, int) and batch > 0 else 1
-        return np.zeros((count, self.picture_pixels, self.picture_pixels, 3), dtype=np.uint8)
 
     def _layout(self) -> tuple[bool, int]:
         """Whether channels come before height, and the side of the picture, from the model's input shape."""
@@ -123,13 +126,22 @@ def _imagenet_group(index: int) -> str:
     return "cat" if index in IMAGENET_CATS else "dog" if index in IMAGENET_DOGS else "neither"
 
 
-def _probabilities(outputs: NDArray[np.float64]) -> Scores:
-    """Rows that do not add up to one are logits: softmax. Decided for each row, so that batches do not matter."""
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    softmax = shifted / shifted.sum(axis=1, keepdims=True)
-    total = outputs.sum(axis=1, keepdims=True)
-    done = (outputs >= 0).all(axis=1, keepdims=True) & (np.abs(total - 1.0) < 1e-3)
-    return np.where(done, outputs / np.where(done, total, 1.0), softmax)
+def _probes(pixels: int) -> NDArray[np.uint8]:
+    """A black picture, a white one and a red ramp: what a model makes of them tells what its outputs are."""
+    pictures = np.zeros((3, pixels, pixels, 3), dtype=np.uint8)
+    pictures[1] = 255
+    pictures[2, :, :, 0] = np.linspace(0, 255, pixels).astype(np.uint8)
+    return pictures
+
+
+def _add_up_to_one(outputs: NDArray[np.float64]) -> bool:
+    # half precision leaves errors of this size
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-2))
+
+
+def _softmax(logits: NDArray[np.float64]) -> Scores:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _session(model: bytes, name: str) -> Any:

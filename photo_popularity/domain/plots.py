@@ -21,7 +21,12 @@ BLUE, ORANGE, GREEN, VIOLET = "#2a6f97", "#e07a3f", "#4f9d69", "#8063a8"
 OTHER_COLORS = (BLUE, ORANGE, GREEN, VIOLET, "#c44e61", "#b8942f", "#3fa7b0", MUTED)
 SHOWN_FEATURES = 15
 DOTS_PER_INCH = 100
-RANKING_IN_WORDS = ((0.7, "well"), (0.4, "fairly"), (0.1, "barely"), (-1.0, "no better than by chance"))
+RANKING_IN_WORDS = (
+    (0.7, "well"),
+    (0.4, "fairly"),
+    (0.1, "a little better than by chance"),
+    (-1.0, "no better than by chance"),
+)
 
 
 def predicted_vs_actual(examples: pd.DataFrame) -> bytes:

@@ -27,7 +27,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
-BASE_VIEWS = 20.0
+BASE_VIEWS = 30.0
 ANIMAL_EFFECT = {"cat": 0.45, "dog": 0.1, "neither": -0.65}
 OWNER_SIGMA = 0.5
 LUCK_SIGMA = 0.3
@@ -36,7 +36,7 @@ COLOUR_EFFECT, TYPICAL_SATURATION, COLOUR_LIMIT = 2.0, 0.4, 0.6
 PORTRAIT_EFFECT = -0.2
 HOUR_EFFECT, BEST_HOUR = 0.45, 18.0
 WEEKEND_EFFECT = 0.25
-DECAY_EXPONENT, DECAY_FLOOR = 0.85, 0.04
+DECAY_EXPONENT, DECAY_FLOOR = 1.1, 0.02
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class SampleScale:
     photos_a_day: int = 8
     earlier_photos: int = 60
     owners: int = 40
-    drawings_a_class: int = 150
+    drawings_a_class: int = 80
 
     @property
     def log_days(self) -> list[date]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from photo_popularity.domain.features import FEATURES, as_uploaded, build_featur
 DAY = pd.Timestamp("2026-03-10")
 
 
-def photos(*rows: dict[str, object]) -> pd.DataFrame:
+def photos(*rows: dict[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(
         [
             {
@@ -112,7 +114,7 @@ def test_upload_time_becomes_age_hour_weekday_and_tenure() -> None:
 
 def test_an_unknown_joining_date_leaves_the_tenure_unknown() -> None:
     site = photos({"photo_id": "a", "uploaded_at": "2026-03-09", "owner_joined_at": None})
-    assert np.isnan(features_of(site, behavior()).loc["a", "owner_tenure_days"])
+    assert features_of(site, behavior())["owner_tenure_days"].isna().all()
 
 
 def test_views_are_summed_over_1_3_7_and_28_days_and_older_ones_are_forgotten() -> None:
@@ -163,7 +165,7 @@ def test_owner_features_leave_the_photo_itself_out() -> None:
     assert rows.loc["c", "owner_first_week_views"] == pytest.approx((10 + 8) / 2)
     assert rows.loc["c", "owner_photos"] == 2
     assert rows.loc["of_bob", "owner_photos"] == 0
-    assert np.isnan(rows.loc["of_bob", "owner_relative_views"])
+    assert rows.loc[["of_bob"], "owner_relative_views"].isna().all()
 
 
 def test_outlook_is_the_views_by_age_of_the_site_scaled_by_how_the_photo_did() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +32,10 @@ def features(*rows: tuple[str, str], **values: float) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"day": pd.Series([r[0] for r in rows], dtype="datetime64[us]"), "photo_id": [r[1] for r in rows]}
     )
-    known = {"age_days": 3.0, "age_outlook": 10.0, "views_28d": 5.0} | values
-    return frame.assign(**{name: known.get(name, np.nan) for name in FEATURES})
+    known: dict[str, float] = {"age_days": 3.0, "age_outlook": 10.0, "views_28d": 5.0} | values
+    for name in FEATURES:
+        frame[name] = known.get(name, np.nan)
+    return frame
 
 
 def behavior(*rows: tuple[str, str, int]) -> pd.DataFrame:
@@ -51,8 +55,9 @@ def examples(nights: int, *, photos: int = 30, seed: int = 1) -> pd.DataFrame:
     ids = np.tile([f"p{n:03d}" for n in range(photos)], nights)
     brightness = np.tile(np.linspace(0, 1, photos), nights)
     frame = pd.DataFrame({"day": days, "feature_day": days - pd.Timedelta(days=7), "photo_id": ids})
-    known = {"brightness": brightness, "age_days": 2.0, "views_28d": 5.0, "age_outlook": 10.0}
-    frame = frame.assign(**{name: known.get(name, np.nan) for name in FEATURES})
+    known: dict[str, Any] = {"brightness": brightness, "age_days": 2.0, "views_28d": 5.0, "age_outlook": 10.0}
+    for name in FEATURES:
+        frame[name] = known.get(name, np.nan)
     frame[LABEL] = rng.poisson(20 * brightness * rng.gamma(0.5, 2, len(frame))).astype("float64")
     return frame
 
@@ -153,7 +158,7 @@ def test_the_same_examples_and_seed_give_the_same_bytes_and_another_seed_others(
     first, again = train_model(frame, night=night(20)), train_model(frame.copy(), night=night(20))
     assert first.data == again.data
     assert first.version == again.version
-    assert first.version.startswith("popularity-") and len(first.version) == len("popularity-") + 12
+    assert re.fullmatch("popularity-[0-9a-f]{12}", first.version)
     assert train_model(frame, night=night(20), seed=1).version != first.version
 
 

@@ -113,7 +113,14 @@ def unprivileged_identity() -> dict[str, Any]:
 
 def initialize(binaries: Path, folder: Path, identity: dict[str, Any]) -> None:
     """Make the server's data folder; a failure quotes what `initdb` said."""
-    command = [binaries / "initdb", "--pgdata", folder / "data", "--username", "photos", "--no-sync"]
+    command: list[str | Path] = [
+        binaries / "initdb",
+        "--pgdata",
+        folder / "data",
+        "--username",
+        "photos",
+        "--no-sync",
+    ]
     command += [
         "--encoding",
         "UTF8",
@@ -143,7 +150,7 @@ def process(binaries: Path, folder: Path, port: int, identity: dict[str, Any]) -
             stderr=subprocess.STDOUT,
             **identity,
         )
-    ask = [binaries / "pg_isready", "--quiet", "--host", HOST, "--port", str(port)]
+    ask: list[str | Path] = [binaries / "pg_isready", "--quiet", "--host", HOST, "--port", str(port)]
     try:
         wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, server, log.read_text)
         yield

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +33,7 @@ def rows(url: str, statement: str) -> list[Any]:
 def test_the_database_is_a_postgresql_server_that_runs_without_root(postgres_url: str) -> None:
     [(version, directory)] = rows(postgres_url, "SELECT version(), current_setting('data_directory')")
     assert version.startswith("PostgreSQL")
-    assert os.stat(directory).st_uid != 0
+    assert Path(directory).stat().st_uid != 0
 
 
 @pytest.mark.postgres

@@ -1,0 +1,293 @@
+"""The command line: run the night, ask for results, look back, make days again, train the classifier, open the UI.
+
+Only arguments, settings and exit codes belong here; each command's work is in the module of its name. Heavy imports
+stand inside the commands, so that `query` and `history` answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from photo_popularity.domain.errors import InputError
+from resources.environment import Environment, read_environment, write_settings_file
+
+if TYPE_CHECKING:
+    from photo_popularity.domain.classifier_training import TrainedClassifier
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SITE_CLASSIFIERS = ("classifier.skops", "classifier.onnx")
+app = typer.Typer(
+    help="Learn every night how popular each photo of a photo site will be.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    sample: Annotated[bool, typer.Option("--sample", help="Generate the sample site first, and run on it.")] = False,
+    site: Annotated[Path | None, typer.Option(help="A folder with photos/, logs/ and site.sqlite.")] = None,
+    photos: Annotated[str | None, typer.Option(help="Folder or s3:// URL of the photo files.")] = None,
+    logs: Annotated[str | None, typer.Option(help="Folder or s3:// URL of the access logs.")] = None,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the photo database.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="Cat/dog classifier, .skops or .onnx.")] = None,
+    until: Annotated[str | None, typer.Option(help="The night, YYYY-MM-DD; default: the last day the logs cover.")] = None,
+    first_day: Annotated[str | None, typer.Option(help="First day with partitions; default: from the data.")] = None,
+) -> None:
+    """Run the nightly pipeline on whatever is out of date, and report."""
+    from rich.console import Console
+
+    console, started = Console(), time.monotonic()
+    environment = read_environment()
+    if sample:
+        site = _sample_site(environment, console)
+    chosen = _chosen(site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day)
+    environment = _with(environment, chosen)
+    environment = _with_classifier(environment, console)
+    write_settings_file(environment.home, chosen | {"classifier": environment.settings.classifier})
+    fixed_first_day = first_day is not None or "PHOTO_POPULARITY_FIRST_DAY" in os.environ
+    night = date.fromisoformat(_day(until)) if until else None
+    failed = _run_night(environment, console, until=night, fixed_first_day=fixed_first_day, started=started)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _run_night(
+    environment: Environment, console: object, *, until: date | None, fixed_first_day: bool, started: float
+) -> bool:
+    # Dagster takes a second to import, which query and history need not wait for
+    import dagster as dg
+
+    from photo_popularity.definitions import build_defs
+    from photo_popularity.night import run_night
+    from photo_popularity.report import ConsoleObserver, print_report, progress_logger
+    from resources.dagster_home import open_instance
+
+    observer = ConsoleObserver(console)
+    loggers = {"progress": progress_logger(observer)}
+    with open_instance(environment) as instance, observer:
+        night = run_night(
+            environment,
+            instance,
+            until=until,
+            fixed_first_day=fixed_first_day,
+            observer=observer,
+            build=lambda chosen, installation: build_defs(chosen, installation=installation, loggers=loggers),
+            run_config=dg.RunConfig(loggers={name: {} for name in loggers}),
+        )
+    write_settings_file(environment.home, {"first_day": night.environment.settings.first_day})
+    print_report(console, night, observer.detections, seconds=time.monotonic() - started)
+    return bool(night.failed_runs)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help='For example: "SELECT * FROM popularity_predictions LIMIT 10".')],
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    env: Annotated[str | None, typer.Option(help="local, staging or production; default: PHOTO_POPULARITY_ENV.")] = None,
+) -> None:
+    """Answer SQL over the current outputs: every asset is a table under its own name."""
+    from photo_popularity.query import run_query
+    from photo_popularity.query_formats import render
+
+    typer.echo(render(run_query(_environment(env), sql), form))
+
+
+@app.command()
+def history(
+    assets: Annotated[list[str] | None, typer.Argument(help="Only these assets.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, or json for one JSON object a line.")] = "table",
+    run_id: Annotated[str, typer.Option("--run", help="Only this run.")] = "",
+    limit: Annotated[int | None, typer.Option(help="Only so many executions, the newest.")] = None,
+    every: Annotated[bool, typer.Option("--every", help="A line for each execution in the table too.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Write a PNG of the runtimes over nights.")] = None,
+    env: Annotated[str | None, typer.Option(help="local, staging or production.")] = None,
+) -> None:
+    """Show every execution: who ran what, when, for how long, with what result, and where its log lies."""
+    from photo_popularity.history import history_rows, picture_of_runtimes, render_history
+
+    environment = _environment(env)
+    if picture is not None:
+        picture_of_runtimes(environment, picture)
+        typer.echo(f"wrote {picture}")
+        return
+    typer.echo(render_history(history_rows(environment, assets=assets or (), run_id=run_id, limit=limit), form, every=every))
+
+
+@app.command()
+def backfill(
+    assets: Annotated[list[str], typer.Argument(help="Day assets to make again.")],
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
+    order: Annotated[str, typer.Option(help="newest-first or oldest-first.")] = "newest-first",
+) -> None:
+    """Make days again, one run a day, strictly in order."""
+    from photo_popularity.backfill import OrderedBackfill, run_backfill
+    from photo_popularity.definitions import build_defs
+    from photo_popularity.jobs import NIGHTLY_JOB
+    from resources.dagster_home import open_instance
+
+    environment = read_environment()
+    wanted = OrderedBackfill(assets=assets, first_day=first, last_day=last, order=order)
+    job = build_defs(environment).resolve_job_def(NIGHTLY_JOB)
+    with open_instance(environment) as instance:
+        failed = run_backfill(
+            job,
+            instance,
+            wanted,
+            launched_by=environment.user,
+            backfill_id=f"cli-{int(time.time())}",
+            tell=lambda day, succeeded: typer.echo(f"{day}  {'done' if succeeded else 'FAILED'}"),
+        )
+    if failed:
+        typer.echo(f"{len(failed)} days failed: {', '.join(failed)}; photo-popularity history says why", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def train_classifier(
+    folder: Annotated[Path, typer.Argument(help="cat/, dog/, neither/ with photos; or labels.csv beside images/.")],
+    output: Annotated[Path | None, typer.Option(help="Where to write it; default: the home folder.")] = None,
+    seed: Annotated[int, typer.Option(help="The same photos and seed give the same file.")] = 0,
+) -> None:
+    """Train the cat/dog classifier from labelled photos, and use it from now on."""
+    from photo_popularity.domain.classifier_training import train_classifier as train
+
+    environment = read_environment()
+    trained = train(folder, seed=seed)
+    path = (output or environment.home / "classifier.skops").absolute()
+    _write_classifier(trained, path)
+    write_settings_file(environment.home, {"classifier": str(path)})
+    card = trained.card
+    typer.echo(
+        f"{card['cross_validated_accuracy']:.3f} accuracy in cross-validation on {sum(card['photos_per_class'].values())} "
+        f"photos (always the largest class: {card['majority_share']:.3f})"
+    )
+    for file, reason in card["skipped"].items():
+        typer.echo(f"skipped {file}: {reason}", err=True)
+    typer.echo(f"wrote {path}; the next run scores every photo with it")
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address that the UI listens on.")] = "127.0.0.1",
+) -> None:
+    """Open Dagster's UI on the same storage and instance that `run` uses."""
+    from resources.dagster_home import prepare_home
+
+    environment = read_environment()
+    home = prepare_home(environment)
+    variables = {**os.environ, "DAGSTER_HOME": str(home), "PHOTO_POPULARITY_HOME": str(environment.home)}
+    typer.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)")
+    dagster = Path(sys.executable).with_name("dagster")
+    workspace = CHECKOUT / "workspace.yaml"
+    os.execve(dagster, ["dagster", "dev", "-w", str(workspace), "-p", str(port), "-h", host], variables)
+
+
+def _environment(name: str | None) -> Environment:
+    return read_environment({**os.environ, "PHOTO_POPULARITY_ENV": name} if name else None)
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise InputError(f"--until {text!r} is no day; write it as YYYY-MM-DD") from error
+
+
+def _chosen(
+    site: Path | None,
+    *,
+    photos: str | None,
+    logs: str | None,
+    database: str | None,
+    classifier: Path | None,
+    first_day: str | None,
+) -> dict[str, str]:
+    """The settings that the options name: a whole site, and each source on its own on top of it."""
+    chosen: dict[str, str] = {}
+    if site is not None:
+        site = site.absolute()
+        if not site.is_dir():
+            raise InputError(f"{site}: no such folder; --site names a folder with photos/, logs/ and site.sqlite")
+        chosen = {
+            "photos": str(site / "photos"),
+            "logs": str(site / "logs"),
+            "database": f"sqlite:///{site / 'site.sqlite'}",
+        }
+        chosen |= {"classifier": str(site / name) for name in SITE_CLASSIFIERS if (site / name).exists()}
+    given = {"photos": photos and _place(photos), "logs": logs and _place(logs), "database": database}
+    given |= {"classifier": classifier and str(classifier.absolute()), "first_day": first_day}
+    return chosen | {name: str(value) for name, value in given.items() if value}
+
+
+def _place(folder: str) -> str:
+    return folder if "://" in folder else str(Path(folder).absolute())
+
+
+def _with(environment: Environment, chosen: dict[str, str]) -> Environment:
+    return replace(environment, settings=replace(environment.settings, **chosen))  # type: ignore[arg-type]
+
+
+def _sample_site(environment: Environment, console: object) -> Path:
+    from photo_popularity.sample_site.generate import generate_site
+
+    folder = environment.home / "sample-site"
+    generate_site(folder, progress=lambda line: print(line, flush=True))
+    model = folder / SITE_CLASSIFIERS[0]
+    if not model.exists():
+        _train_on_drawings(folder / "classifier_training", model)
+    return folder
+
+
+def _with_classifier(environment: Environment, console: object) -> Environment:
+    """The environment with a classifier: the chosen one, or one trained on drawn photos until there is a better one."""
+    if environment.settings.classifier:
+        return environment
+    drawings = environment.home / "drawings"
+    model = drawings / SITE_CLASSIFIERS[0]
+    if not model.exists():
+        from photo_popularity.sample_site.generate import generate_site
+
+        generate_site(drawings, progress=lambda line: None)
+        _train_on_drawings(drawings / "classifier_training", model)
+    print(
+        "No cat/dog classifier is chosen: using one trained on drawings, which knows little of real photos.\n"
+        "Train one: photo-popularity train-classifier DIR; or give --classifier FILE."
+    )
+    return _with(environment, {"classifier": str(model)})
+
+
+def _train_on_drawings(folder: Path, model: Path) -> None:
+    from photo_popularity.domain.classifier_training import train_classifier as train
+
+    print("training the cat/dog classifier on drawn photos", flush=True)
+    _write_classifier(train(folder), model)
+
+
+def _write_classifier(trained: TrainedClassifier, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(trained.data)
+    aside.replace(path)
+
+
+def main() -> None:
+    """Run the command line; bad input ends it with one sentence and status 2."""
+    # preview and beta notices of Dagster's are for us, who pin its version and test what we lean on
+    warnings.filterwarnings("ignore", module="dagster|partitions|photo_popularity|assets")
+    try:
+        app()
+    except InputError as error:
+        print(f"photo-popularity: {error}", file=sys.stderr)
+        sys.exit(2)

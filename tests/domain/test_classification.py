@@ -1,0 +1,183 @@
+"""Scores add up to one, name their model, and do not depend on who else is in the batch."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from photo_popularity.domain.classification import (
+    SklearnClassifier,
+    in_class_order,
+    load_classifier,
+    score_photos,
+)
+from photo_popularity.domain.classifier_training import TrainedClassifier, train_classifier
+from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.model_files import dump_model, load_model
+from photo_popularity.domain.schemas import CAT_DOG_SCORES
+from photo_popularity.domain.tables import to_table
+
+SHAPES = ("cat", "dog", "neither")
+
+
+def drawn(shape: str, number: int) -> bytes:
+    """A noisy picture of a triangle (cat), a circle (dog) or nothing (neither)."""
+    random = np.random.default_rng([number, SHAPES.index(shape)])
+    image = Image.fromarray(random.integers(90, 170, (100, 120, 3), np.uint8))
+    pen = ImageDraw.Draw(image)
+    x, y, r = (int(value) for value in random.integers((45, 40, 22), (75, 60, 32)))
+    colour = tuple(int(value) for value in random.integers(0, 80, 3))
+    if shape == "cat":
+        pen.polygon([(x - r, y + r), (x + r, y + r), (x, y - r)], fill=colour)
+    elif shape == "dog":
+        pen.ellipse([x - r, y - r, x + r, y + r], fill=colour)
+    target = io.BytesIO()
+    image.save(target, "JPEG", quality=90)
+    return target.getvalue()
+
+
+def draw_into(folder: Path, *, names: tuple[str, ...] = SHAPES, photos: int = 16) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(photos):
+            shape = name.removesuffix("s")
+            (folder / name / f"{name}{number:02}.jpg").write_bytes(drawn(shape, number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedClassifier:
+    return train_classifier(draw_into(tmp_path_factory.mktemp("photos")))
+
+
+class RedMeansCat:
+    """A fake classifier: the redder, the more cat; what is left is half dog, half neither."""
+
+    model_version = "fake-1"
+    picture_pixels = 4
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def score(self, pixels: Any) -> Any:
+        self.batches.append(len(pixels))
+        red = pixels[..., 0].mean(axis=(1, 2)) / 255
+        return np.stack([red, (1 - red) / 2, (1 - red) / 2], axis=1)
+
+
+def plain(red: int) -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8), (red, 0, 0)).save(target, "PNG")
+    return target.getvalue()
+
+
+def test_every_readable_photo_has_a_row_and_no_other() -> None:
+    files = [("b/two.png", plain(255)), ("broken.jpg", b"no image"), ("a/one.png", plain(51))]
+    frame = score_photos(files, RedMeansCat())
+    assert frame.to_dict("list") == {
+        "file": ["a/one.png", "b/two.png"],
+        "photo_id": ["one", "two"],
+        "p_cat": [0.2, 1.0],
+        "p_dog": [0.4, 0.0],
+        "p_neither": [0.4, 0.0],
+        "model_version": ["fake-1", "fake-1"],
+    }
+    to_table(frame, CAT_DOG_SCORES, name="cat_dog_scores")
+
+
+def test_no_photos_give_an_empty_table_with_the_right_columns() -> None:
+    frame = score_photos([], RedMeansCat())
+    assert to_table(frame, CAT_DOG_SCORES, name="cat_dog_scores").num_rows == 0
+
+
+def test_photos_are_scored_in_batches_that_fit_into_memory() -> None:
+    classifier = RedMeansCat()
+    score_photos(((f"{number}.png", plain(number)) for number in range(130)), classifier)
+    assert classifier.batches == [64, 64, 2]
+
+
+def test_rounded_scores_still_add_up_to_one() -> None:
+    frame = score_photos(((f"{red}.png", plain(red)) for red in range(256)), RedMeansCat())
+    sums = frame[["p_cat", "p_dog", "p_neither"]].sum(axis=1)
+    assert all(math.isclose(total, 1.0, abs_tol=1e-9) for total in sums)
+    assert frame[["p_cat", "p_dog", "p_neither"]].min().min() >= 0
+
+
+def test_classes_are_put_into_order_and_the_missing_one_is_zero() -> None:
+    scores = in_class_order(np.array([[0.3, 0.7]]), ["dog", "cat"])
+    assert scores.tolist() == [[0.7, 0.3, 0.0]]
+
+
+def test_a_trained_classifier_tells_drawn_shapes_apart(trained: TrainedClassifier) -> None:
+    unseen = [
+        (f"{shape}{number}.jpg", drawn(shape, number)) for shape in SHAPES for number in range(100, 110)
+    ]
+    frame = score_photos(unseen, SklearnClassifier(trained.data))
+    likeliest = frame[["p_cat", "p_dog", "p_neither"]].to_numpy().argmax(axis=1)
+    right = [file.startswith(SHAPES[index]) for file, index in zip(frame["file"], likeliest, strict=True)]
+    assert sum(right) >= 26
+
+
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(trained: TrainedClassifier) -> None:
+    """A photo that is scored alone tomorrow must not look changed."""
+    classifier = SklearnClassifier(trained.data)
+    files = [(f"{number}.jpg", drawn(SHAPES[number % 3], number)) for number in range(70)]
+    together = score_photos(files, classifier)
+    alone = score_photos(files[17:18], classifier)
+    assert alone.to_dict("records") == together[together["file"] == "17.jpg"].to_dict("records")
+
+
+def test_the_version_is_that_of_the_bytes_and_not_of_the_place(
+    trained: TrainedClassifier, tmp_path: Path
+) -> None:
+    for place in ("one.skops", "two.SKOPS"):
+        (tmp_path / place).write_bytes(trained.data)
+    first, second = load_classifier(tmp_path / "one.skops"), load_classifier(tmp_path / "two.SKOPS")
+    assert first.model_version == second.model_version
+    changed = load_model(trained.data)
+    changed["card"]["seed"] = 99
+    assert SklearnClassifier(dump_model(changed)).model_version != first.model_version
+
+
+def test_scoring_one_photo_is_quick(trained: TrainedClassifier) -> None:
+    classifier = SklearnClassifier(trained.data)
+    files = [(f"{number}.jpg", drawn("cat", number)) for number in range(64)]
+    score_photos(files, classifier)
+    started = time.process_time()
+    score_photos(files, classifier)
+    assert (time.process_time() - started) / len(files) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.pkl", b"", r"m\.pkl: a classifier is a \.skops or an \.onnx file; name one of these"),
+        ("m.skops", b"junk", r"m\.skops: is not a readable \.skops model .*train the model again"),
+        ("m.skops", dump_model({"card": {}}), r"m\.skops: is not a cat and dog classifier; make one with"),
+        ("m.onnx", b"junk", r"m\.onnx: is not an ONNX model that can be run .*export it again"),
+        ("m.skops", None, r"m\.skops: cannot be read \(No such file or directory\); check the path"),
+    ],
+)
+def test_a_file_that_is_no_classifier_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load_classifier(tmp_path / name)
+
+
+def test_a_model_of_other_features_is_refused(trained: TrainedClassifier) -> None:
+    model = load_model(trained.data)
+    model["card"]["features"] = "older-0"
+    with pytest.raises(
+        InputError, match="was trained on features older-0, and this version has hog-lbp-colour-1"
+    ):
+        SklearnClassifier(dump_model(model), name="m.skops")
