@@ -65,7 +65,7 @@ clean: ## remove environments, caches and test output; what the pipeline made st
 
 # No index, no host and no path stands in a lock: whoever installs decides where packages come from.
 define compiled
-rm -f $(1); $(BIN)/uv --quiet --no-config pip compile pyproject.toml $(2) --output-file $(1) --universal \
+$(BIN)/uv --quiet --no-config pip compile pyproject.toml $(2) --output-file $(1) --upgrade --universal \
 	--python-version 3.11 --fork-strategy fewest --no-build --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" > /dev/null
 endef
@@ -86,7 +86,7 @@ endef
 define installed
 set -e -o pipefail; count=$$(grep -c '^[A-Za-z0-9].*==' $(1)); done=0; \
 echo "Installing $$count packages from $(1), about a minute."; \
-PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --progress-bar off --only-binary :all: --no-deps --require-hashes -r $(1) \
+PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-color --progress-bar off --only-binary :all: --no-deps --require-hashes -r $(1) \
 	| while read -r line; do case $$line in Collecting*) \
 		done=$$((done + 1)); if [ -t 1 ]; then printf '\r  %d of %d' $$done $$count; fi;; \
 	"Installing collected"*) if [ -t 1 ]; then printf '\r  unpacking ...   '; fi;; esac; done; \

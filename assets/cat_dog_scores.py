@@ -10,7 +10,7 @@ import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
 from assets.progress import followed
-from partitions.files import path_of
+from partitions.files import file_of
 from partitions.reads import SameKey
 from photo_popularity.domain.classification import score_photos
 from resources.classifier import ClassifierFile
@@ -32,17 +32,24 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     pool="photo_files",
 )
 def cat_dog_scores(
-    context: dg.AssetExecutionContext, photo_content: pd.DataFrame, photo_files: FileSource, classifier: ClassifierFile
+    context: dg.AssetExecutionContext,
+    photo_content: pd.DataFrame,
+    photo_files: FileSource,
+    classifier: ClassifierFile,
 ) -> pd.DataFrame:
     """One row is a photo file: the probabilities that it shows a cat, a dog or neither, and the classifier's version.
 
     A file that could not be read has no row. Another classifier re-scores every photo.
     """
     readable = set(photo_content.loc[photo_content["problem"].isna(), "file"])
+    keys = [key for key in context.partition_keys if file_of(key) in readable]
 
     def files() -> Iterator[tuple[str, bytes]]:
-        for key in followed(context, context.partition_keys, "photos"):
-            if path_of(key) in readable:
-                yield path_of(key), photo_files.read(key)
+        for key in followed(context, keys, "photos"):
+            try:
+                yield file_of(key), photo_files.read(key)
+            except OSError as error:
+                # it was there when its content was read; the next look at the folder settles it
+                context.log.warning(f"{key}: cannot be read any more ({error}); it gets no scores")
 
     return score_photos(files(), classifier.load())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -11,13 +14,13 @@ import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
 from assets.progress import followed
-from partitions.files import path_of
+from partitions.files import file_of
 from partitions.reads import SameKey
-from photo_popularity.domain.behavior import LogScan, scan_log
+from photo_popularity.domain.behavior import BehaviorRules, LogScan, scan_log
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
+from resources.output_parts import Result
 from resources.sources import FileSource
-from resources.table_storage import Result
 from resources.visitors import VisitorSalt
 
 MAKES = {
@@ -33,7 +36,12 @@ not counted. Good lines and quarantined lines together are all lines of the file
 def counting_rules(environment: Environment) -> Mapping[str, Any]:
     """What counts as a view, a like, a download and a robot, and the version of the visitors' salt."""
     settings = environment.settings
-    return {"rules": asdict(settings.behavior_rules), "salt": VisitorSalt(settings).public_version}
+    return {
+        "rules": asdict(settings.behavior_rules),
+        # the list of known robots comes with the package
+        "robots": version("crawler-user-agents"),
+        "salt": VisitorSalt(settings).public_version,
+    }
 
 
 @pipeline_asset(
@@ -48,22 +56,22 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
 def log_signals(
     context: dg.AssetExecutionContext, log_files: FileSource, environment: Environment
 ) -> Mapping[str, Result]:
-    """Scan each log file once, in bounded memory."""
+    """Scan each log file once, in bounded memory; one that cannot be read is quarantined as a whole."""
+    scan = partial(_scan, rules=environment.settings.behavior_rules, salt=VisitorSalt(environment.settings))
     scans: list[LogScan] = []
-    rules, salt = environment.settings.behavior_rules, VisitorSalt(environment.settings)
     for key in followed(context, context.partition_keys, "log files"):
-        file = path_of(key)
-        try:
-            with log_files.open(key) as stream:
-                scans.append(scan_log(stream, file=file, rules=rules, salt=salt.value, salt_version=salt.version))
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error}); check that it exists and who may read it") from error
+        scans.append(scan(log_files, key))
         if scans[-1].lines > scans[-1].good:
-            context.log.warning(f"{file}: {scans[-1].lines - scans[-1].good} of {scans[-1].lines} lines quarantined")
+            context.log.warning(
+                f"{key}: {scans[-1].lines - scans[-1].good} of {scans[-1].lines} lines quarantined"
+            )
     details = {key: line_counts(scan) for key, scan in zip(context.partition_keys, scans, strict=True)}
     signals = pd.concat([scan.signals for scan in scans], ignore_index=True)
     quarantined = pd.concat([scan.quarantined for scan in scans], ignore_index=True)
-    return {"log_signals": Result(signals, details=details), "quarantined_lines": Result(quarantined, details=details)}
+    return {
+        "log_signals": Result(signals, details=details),
+        "quarantined_lines": Result(quarantined, details=details),
+    }
 
 
 def line_counts(scan: LogScan) -> dict[str, Any]:
@@ -71,3 +79,22 @@ def line_counts(scan: LogScan) -> dict[str, Any]:
     moments = {"first_moment": scan.first_moment, "last_moment": scan.last_moment}
     told = {name: moment.isoformat() for name, moment in moments.items() if moment is not None}
     return {"lines": scan.lines, "good_lines": scan.good, "quarantined_lines": scan.lines - scan.good, **told}
+
+
+def _scan(log_files: FileSource, key: str, *, rules: BehaviorRules, salt: VisitorSalt) -> LogScan:
+    scan = partial(scan_log, file=file_of(key), rules=rules, salt=salt.value, salt_version=salt.version)
+    try:
+        with log_files.open(key) as stream:
+            try:
+                return scan(stream)
+            except InputError as error:
+                return _quarantined_whole(scan(io.BytesIO()), key, str(error))
+    except OSError as error:
+        reason = f"{key}: cannot be read ({error}); check that it exists and who may read it"
+        return _quarantined_whole(scan(io.BytesIO()), key, reason)
+
+
+def _quarantined_whole(empty: LogScan, key: str, reason: str) -> LogScan:
+    """A file without a line that can be told apart counts as one quarantined line."""
+    line = {"file": file_of(key), "line_number": 1, "reason": reason, "line": ""}
+    return replace(empty, quarantined=pd.DataFrame([line]), lines=1)

@@ -12,7 +12,7 @@ from partitions.reads import Days, SameKey
 from photo_popularity.domain import plots
 from photo_popularity.domain.evaluation import evaluate
 from photo_popularity.domain.popularity import read_model
-from resources.table_storage import ModelFile, Result
+from resources.output_parts import ModelFile, Result
 
 
 @pipeline_asset(
@@ -20,6 +20,7 @@ from resources.table_storage import ModelFile, Result
     reads={"popularity_model": SameKey(), "training_examples": Days(1 - TRAINING_NIGHTS)},
     group="popularity",
     kinds=("scikitlearn", "parquet"),
+    one_partition_a_run=True,
 )
 def model_evaluation(
     context: dg.AssetExecutionContext, popularity_model: dict[str, ModelFile], training_examples: pd.DataFrame

@@ -7,7 +7,7 @@ import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
 from assets.progress import followed
-from partitions.files import path_of
+from partitions.files import file_of
 from partitions.reads import SameKey
 from photo_popularity.domain.photo_decoding import PhotoLimits
 from photo_popularity.domain.photos import read_photo
@@ -15,7 +15,11 @@ from resources.sources import FileSource
 
 
 @pipeline_asset(
-    partitions="photo_files", reads={"photo_files": SameKey()}, group="photos", kinds=("python", "parquet"), pool="photo_files"
+    partitions="photo_files",
+    reads={"photo_files": SameKey()},
+    group="photos",
+    kinds=("python", "parquet"),
+    pool="photo_files",
 )
 def photo_content(context: dg.AssetExecutionContext, photo_files: FileSource) -> pd.DataFrame:
     """One row is a photo file: size, format, orientation, EXIF and how bright, colourful and sharp the picture is.
@@ -32,10 +36,12 @@ def photo_content(context: dg.AssetExecutionContext, photo_files: FileSource) ->
 
 
 def _row(photo_files: FileSource, key: str) -> dict[str, object]:
-    file, limits = path_of(key), PhotoLimits()
+    file, limits = file_of(key), PhotoLimits()
     try:
-        data = photo_files.read(key, at_most=limits.file_bytes + 1)
+        start = photo_files.read_start(key, at_most=limits.file_bytes + 1)
     except OSError as error:
         problem = f"the file cannot be read ({error}); check that it exists and who may read it"
         return {**read_photo(b"", file=file), "problem": problem}
-    return read_photo(data, file=file, limits=limits)
+    row = read_photo(start.data, file=file, limits=limits)
+    # of a file over the limit only the start was read, but its size and version are those of all of it
+    return {**row, "bytes": start.size, "content_version": start.content_version}

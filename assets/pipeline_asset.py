@@ -20,8 +20,9 @@ from partitions.reads import Read
 from photo_popularity.domain.schemas import SCHEMAS, TableSchema
 from resources.environment import Environment
 from resources.io_managers import TableIOManager, classified, step_of
+from resources.output_parts import Result, by_partition
 from resources.pipeline import Declaration, PartitionKind, no_parameters
-from resources.table_storage import Result, Step, TableStorage, by_partition
+from resources.table_storage import Step, TableStorage
 
 SOURCES = ("photo_database", "photo_files", "log_files")
 OWNERS = ("team:photo-popularity",)
@@ -39,6 +40,7 @@ class PipelineAsset:
     group: str
     kinds: tuple[str, ...]
     pool: str | None
+    one_partition_a_run: bool
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -66,7 +68,7 @@ class PipelineAsset:
             ins={n: dg.AssetIn(n, partition_mapping=reads[n].mapping(), input_manager_key=IO_MANAGER) for n in self.inputs},
             deps=sources,
             partitions_def=kinds[self.declaration.partitions],
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            backfill_policy=self._backfill_policy,
             required_resource_keys={STORAGE, IO_MANAGER, *self.resources},
             retry_policy=RETRIES,
             group_name=self.group,
@@ -77,6 +79,12 @@ class PipelineAsset:
             return self._execute(context, frames)
 
         return execute
+
+    @property
+    def _backfill_policy(self) -> dg.BackfillPolicy:
+        if self.one_partition_a_run:
+            return dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
+        return dg.BackfillPolicy.single_run()
 
     def _out(self, asset: str) -> dg.AssetOut:
         schema = SCHEMAS.get(asset)
@@ -115,14 +123,18 @@ class PipelineAsset:
         """One event a partition with its own data version: for a range Dagster writes one version for all of it."""
         manager: TableIOManager = getattr(context.resources, IO_MANAGER)
         for asset, result in results.items():
-            parts = by_partition(asset, result.made) if isinstance(result.made, pd.DataFrame) else {}
+            rows = result.made if isinstance(result.made, pd.DataFrame) else pd.DataFrame()
+            parts = by_partition(asset, rows, step.partitions)
             for partition in step.partitions:
                 output = step.committed[asset, partition]
+                shown = manager.metadata(output, parts.get(partition, rows.iloc[:0]))
+                # the asset's page shows the last event: what belongs to the whole run goes there
+                of_the_run = result.metadata if partition == step.partitions[-1] else {}
                 context.log_event(
                     dg.AssetMaterialization(
                         asset,
                         partition=partition,
-                        metadata=manager.metadata(output, parts.get(partition, result.made)),
+                        metadata={**shown, **of_the_run},
                         tags={"dagster/data_version": output.content_version},
                     )
                 )
@@ -138,10 +150,12 @@ def pipeline_asset(
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     code_version: str = "1",
     pool: str | None = None,
+    one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
 
-    A function that makes several tables names them in `makes`, with a catalogue entry for each, and returns a
+    A run makes any range of partitions, unless the function takes `one_partition_a_run`. A function that makes several
+    tables names them in `makes`, with a catalogue entry for each, and returns a
     mapping from name to frame.
     """
 
@@ -156,7 +170,15 @@ def pipeline_asset(
             parameters=parameters,
             code_version=code_version,
         )
-        return PipelineAsset(function, declaration, described, group, kinds, pool)
+        return PipelineAsset(
+            function,
+            declaration,
+            descriptions=described,
+            group=group,
+            kinds=kinds,
+            pool=pool,
+            one_partition_a_run=one_partition_a_run,
+        )
 
     return declare
 

@@ -8,7 +8,7 @@ import pandas as pd
 from assets.pipeline_asset import pipeline_asset
 from partitions.reads import Days
 from photo_popularity.domain.popularity import train_model
-from resources.table_storage import ModelFile, Result
+from resources.output_parts import ModelFile, Result
 
 TRAINING_NIGHTS = 90
 SEED = 0
@@ -19,6 +19,7 @@ SEED = 0
     reads={"training_examples": Days(1 - TRAINING_NIGHTS)},
     group="popularity",
     kinds=("scikitlearn", "skops"),
+    one_partition_a_run=True,
 )
 def popularity_model(context: dg.AssetExecutionContext, training_examples: pd.DataFrame) -> Result:
     """The model of a night, trained with the examples whose seven days were over by then, of the last 90 nights.

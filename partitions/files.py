@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import dagster as dg
@@ -19,6 +20,7 @@ _UNSAFE = re.compile(r"[%,\x00-\x1f\x7f\ud800-\udfff]|\.(?=\.\.)|(?<=\.\.)\.|^\s
 KEYS_PER_CALL = 10_000
 
 
+@lru_cache(maxsize=100_000)
 def key_of(path: str) -> str:
     """The partition key of a file: its path below the source's root, unsafe characters percent-encoded.
 
@@ -36,11 +38,21 @@ def path_of(key: str) -> str:
     """The path of the file that `key` stands for; the inverse of `key_of`."""
     path = unquote_to_bytes(key).decode("utf-8", "surrogateescape")
     if path.startswith("/") or ".." in path.split("/"):
-        raise InputError(f"partition key {key!r} leads out of the folder; a key is the path of a file below it")
+        raise InputError(
+            f"partition key {key!r} leads out of the folder; a key is the path of a file below it"
+        )
     return path
 
 
-def add_keys(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Sequence[str]) -> None:
+def file_of(key: str) -> str:
+    """How tables name the file that `key` stands for: its path, or the key itself where the path is no valid text."""
+    path = path_of(key)
+    return key if any("\ud800" <= character <= "\udfff" for character in path) else path
+
+
+def add_keys(
+    instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: Sequence[str]
+) -> None:
     """Add those of the keys that are not known yet, in order."""
     name = _name_of(partitions)
     present = set(instance.get_dynamic_partitions(name))

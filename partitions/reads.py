@@ -13,6 +13,7 @@ from typing import Protocol
 
 import dagster as dg
 
+from partitions.files import key_of
 
 
 class Indexed(Protocol):
@@ -98,8 +99,13 @@ class FilesListedUntilDay:
 
     def select(self, asset: str, partition: str, outputs: Outputs) -> list[str]:
         present = outputs(asset)
-        listed = {file for day, output in outputs(self.listing).items() if day <= partition for file in output.index}
-        return sorted(file for file in listed if file in present)
+        listed = {
+            key_of(file)
+            for day, output in outputs(self.listing).items()
+            if day <= partition
+            for file in output.index
+        }
+        return sorted(listed & present.keys())
 
     def mapping(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping([])

@@ -1,8 +1,8 @@
 """Asset checks: what must hold of the data. Blocking where wrong data would spread to what is made from it."""
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from partitions.files import LOG_FILES, PHOTO_FILES, path_of
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.io_managers import partitions_of_run
+from resources.output_parts import by_partition
 from resources.table_storage import TableStorage
 
 PROBABILITY_TOLERANCE = 1e-6
@@ -36,10 +37,23 @@ class Checked:
     rows: pd.DataFrame
     partitions: list[str]
     storage: TableStorage
+    _whole: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def other(self, asset: str) -> pd.DataFrame:
         """The rows of another asset in the same partitions."""
         return read_partitions(self.storage, asset, self.partitions)
+
+    def whole(self, asset: str) -> pd.DataFrame:
+        """All current rows of another asset, read once for all partitions of the run."""
+        if asset not in self._whole:
+            self._whole[asset] = read_partitions(self.storage, asset, None)
+        return self._whole[asset]
+
+    def each(self, asset: str) -> Iterator["Checked"]:
+        """The same, partition by partition."""
+        rows = by_partition(asset, self.rows, self.partitions)
+        for key in self.partitions:
+            yield replace(self, rows=rows.get(key, self.rows.iloc[:0]), partitions=[key])
 
 
 Rule = Callable[[Checked], Finding]
@@ -51,7 +65,9 @@ def keys_are_unique(asset: str) -> Rule:
     def rule(checked: Checked) -> Finding:
         key = list(SCHEMAS[asset].key)
         double = checked.rows[checked.rows.duplicated(key)]
-        return Finding([str(tuple(row)) for row in double[key].itertuples(index=False)], f"rows share their {key}")
+        return Finding(
+            [str(tuple(row)) for row in double[key].itertuples(index=False)], f"rows share their {key}"
+        )
 
     return rule
 
@@ -60,7 +76,9 @@ def visitors_within_views(checked: Checked) -> Finding:
     """Nobody can be a visitor of a photo without viewing it."""
     rows = checked.rows
     broken = rows[rows["unique_visitors"] > rows["views"]]
-    return Finding(_days_and_photos(broken), "photos have more visitors than views", {"views": int(rows["views"].sum())})
+    return Finding(
+        _days_and_photos(broken), "photos have more visitors than views", {"views": int(rows["views"].sum())}
+    )
 
 
 def every_line_is_accounted_for(checked: Checked) -> Finding:
@@ -84,7 +102,9 @@ def scores_are_probabilities(checked: Checked) -> Finding:
     scores = checked.rows[["p_cat", "p_dog", "p_neither"]]
     inside = ((scores >= 0) & (scores <= 1)).all(axis=1)
     whole = (scores.sum(axis=1) - 1).abs() < PROBABILITY_TOLERANCE
-    return Finding(checked.rows.loc[~(inside & whole), "file"].tolist(), "files have scores that are no probabilities")
+    return Finding(
+        checked.rows.loc[~(inside & whole), "file"].tolist(), "files have scores that are no probabilities"
+    )
 
 
 def files_are_readable(checked: Checked) -> Finding:
@@ -94,12 +114,14 @@ def files_are_readable(checked: Checked) -> Finding:
 
 def every_photo_has_its_file(checked: Checked) -> Finding:
     """Every living photo of the database has a file, and every file a photo."""
-    photos = read_partitions(checked.storage, "photo_metadata", None)
+    photos = checked.whole("photo_metadata")
     living = photos[photos["deleted_at"].isna()]
     files = {path_of(key) for key in checked.storage.catalog.current("photo_content")}
     rows_alone = [f"{file}: a row without a file" for file in sorted(set(living["file"]) - files)]
     files_alone = [f"{file}: a file without a row" for file in sorted(files - set(photos["file"]))]
-    return Finding([*rows_alone, *files_alone], "photos or files lack their other half; neither stops the rest")
+    return Finding(
+        [*rows_alone, *files_alone], "photos or files lack their other half; neither stops the rest"
+    )
 
 
 def logs_cover_the_day(checked: Checked) -> Finding:
@@ -107,8 +129,13 @@ def logs_cover_the_day(checked: Checked) -> Finding:
     outputs = checked.storage.catalog.current("log_signals").values()
     moments = [datetime.fromisoformat(o.detail["last_moment"]) for o in outputs if "last_moment" in o.detail]
     latest = max(moments).replace(tzinfo=None) if moments else datetime.min
-    ends = {key: datetime.fromisoformat(key) + timedelta(days=1) - LOGS_MAY_END_EARLY_BY for key in checked.partitions}
-    broken = [f"{key}: the logs end at {latest:%Y-%m-%d %H:%M} UTC" for key, end in ends.items() if latest < end]
+    ends = {
+        key: datetime.fromisoformat(key) + timedelta(days=1) - LOGS_MAY_END_EARLY_BY
+        for key in checked.partitions
+    }
+    broken = [
+        f"{key}: the logs end at {latest:%Y-%m-%d %H:%M} UTC" for key, end in ends.items() if latest < end
+    ]
     return Finding(broken, "days are not covered to their end; they are made again when the log arrives")
 
 
@@ -160,7 +187,9 @@ RULES: tuple[tuple[str, str, Rule, dg.AssetCheckSeverity], ...] = (
 def build_checks(kinds: Mapping[str, str], days: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """All checks; `kinds` maps an asset to the kind of its partitions. Those that are errors block what is downstream."""
     partitions = {"days": days, "photo_files": PHOTO_FILES, "log_files": LOG_FILES}
-    return [_build(asset, name, rule, severity, partitions[kinds[asset]]) for asset, name, rule, severity in RULES]
+    return [
+        _build(asset, name, rule, severity, partitions[kinds[asset]]) for asset, name, rule, severity in RULES
+    ]
 
 
 def _build(
@@ -179,16 +208,42 @@ def _build(
         wanted = partitions_of_run(context.run.tags, definition, context.instance) or None
         rows = read_partitions(storage, asset, wanted)
         partitions = list(wanted or storage.catalog.current(asset))
-        return evaluate(rule, Checked(rows, partitions, storage), severity)
+        checked = Checked(rows, partitions, storage)
+        result = evaluate(rule, checked, severity)
+        if len(partitions) > 1:
+            for part in checked.each(asset):
+                found = result if result.passed else evaluate(rule, part, severity)
+                told = _of_partition(asset, name, part.partitions[0], found)
+                # it does take an evaluation; its annotation does not say so
+                context.op_execution_context.log_event(told)  # type: ignore[arg-type]
+        return result
 
     return check
+
+
+def _of_partition(
+    asset: str, name: str, partition: str, found: dg.AssetCheckResult
+) -> dg.AssetCheckEvaluation:
+    """The result for one partition of a range: Dagster writes one without a partition, and shows the rest as skipped."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=name,
+        passed=found.passed,
+        metadata={} if found.passed else found.metadata,
+        severity=found.severity,
+        description="holds" if found.passed else found.description,
+        blocking=found.severity == ERROR,
+        partition=partition,
+    )
 
 
 def evaluate(rule: Rule, checked: Checked, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
     """The rule's finding as Dagster shows it."""
     finding = rule(checked)
     count = len(finding.broken)
-    description = f"{count} {finding.sentence}" if count else f"holds for {len(checked.partitions)} partitions"
+    description = (
+        f"{count} {finding.sentence}" if count else f"holds for {len(checked.partitions)} partitions"
+    )
     examples = {"examples": dg.MetadataValue.json(list(finding.broken[:EXAMPLES_SHOWN]))} if count else {}
     return dg.AssetCheckResult(
         passed=not count, severity=severity, description=description, metadata={**examples, **finding.figures}

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from photo_popularity.domain.errors import InputError
-from resources.environment import Environment, read_environment, write_settings_file
+from resources.environment import Environment, read_environment
+from resources.settings import write_settings_file
+from resources.sources import SourceUnavailable
 
 if TYPE_CHECKING:
     from photo_popularity.domain.classifier_training import TrainedClassifier
@@ -67,14 +69,16 @@ def _run_night(
     # Dagster takes a second to import, which query and history need not wait for
     import dagster as dg
 
-    from photo_popularity.definitions import build_defs
+    from photo_popularity.definitions import PIPELINE, build_defs
     from photo_popularity.night import run_night
-    from photo_popularity.report import ConsoleObserver, print_report, progress_logger
+    from photo_popularity.night_progress import ConsoleObserver, progress_logger
+    from photo_popularity.report import print_report
     from resources.dagster_home import open_instance
+    from resources.installation import install
 
     observer = ConsoleObserver(console)
     loggers = {"progress": progress_logger(observer)}
-    with open_instance(environment) as instance, observer:
+    with open_instance(environment) as instance:
         night = run_night(
             environment,
             instance,
@@ -85,7 +89,8 @@ def _run_night(
             run_config=dg.RunConfig(loggers={name: {} for name in loggers}),
         )
     write_settings_file(environment.home, {"first_day": night.environment.settings.first_day})
-    print_report(console, night, observer.detections, seconds=time.monotonic() - started)
+    installation = install(night.environment, PIPELINE)
+    print_report(console, installation, night, night.detected, seconds=time.monotonic() - started)
     return bool(night.failed_runs)
 
 
@@ -291,3 +296,6 @@ def main() -> None:
     except InputError as error:
         print(f"photo-popularity: {error}", file=sys.stderr)
         sys.exit(2)
+    except SourceUnavailable as error:
+        print(f"photo-popularity: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -5,8 +5,8 @@ Level-triggered: the difference is taken anew each time, so a lost event cannot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -24,7 +24,7 @@ class Changes:
     removed: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
@@ -67,25 +67,28 @@ def detect_files(
     if moved:
         catalog.set_current(source, {key: state.files[key] for key in moved})
     if found.removed:
-        _withdraw(installation, source, found.removed, instance)
-    add_keys(instance, FILE_PARTITIONS[source], sorted(state.files))
+        _withdraw(installation, source, found.removed)
+    _align_keys(instance, source, [*state.files, *unsettled])
     unreadable = (f"{source}: {key} cannot be read ({why}); check its permissions" for key, why in state.unreadable.items())
-    return Changes(
-        found.added, found.changed, found.removed, found.touched, state.unsettled, tuple(sorted(unreadable))
-    )
+    return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)))
 
 
-def _withdraw(
-    installation: Installation, source: str, removed: tuple[str, ...], instance: dg.DagsterInstance
-) -> None:
+def _withdraw(installation: Installation, source: str, removed: tuple[str, ...]) -> None:
+    # outputs first: whenever this is cut short, the next look finds the files gone again
     for step in installation.pipeline.steps:
-        if source in step.reads:
+        if step.partitions == source:
             for asset in step.makes:
                 present = installation.catalog.current(asset)
                 installation.catalog.withdraw(asset, [key for key in removed if key in present])
     installation.catalog.withdraw(source, removed)
-    for key in removed:
+
+
+def _align_keys(instance: dg.DagsterInstance, source: str, files: Iterable[str]) -> None:
+    """Give Dagster a key for each file, and for nothing else."""
+    wanted = sorted(files)
+    for key in set(instance.get_dynamic_partitions(source)).difference(wanted):
         instance.delete_dynamic_partition(source, key)
+    add_keys(instance, FILE_PARTITIONS[source], wanted)
 
 
 def detect_database(installation: Installation) -> Changes:
@@ -97,4 +100,4 @@ def detect_database(installation: Installation) -> Changes:
         installation.catalog.set_current("photo_database", {day: now[day] for day in moved})
     if found.removed:
         installation.catalog.withdraw("photo_database", found.removed)
-    return Changes(found.added, found.changed, found.removed, warnings=tuple(unusable))
+    return replace(found, warnings=tuple(unusable))

@@ -16,9 +16,11 @@ from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files
 from photo_popularity.jobs import JOB_OF_KIND
 from photo_popularity.planning import Batch, assets_of, first_known_day, last_complete_day, next_batch, range_tags
+from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 from resources.installation import Installation, install
 from resources.io_managers import LAUNCHED_BY_TAG
+from resources.sources import SourceUnavailable
 
 FILE_STEPS = ("photo_content", "cat_dog_scores", "log_signals")
 
@@ -44,6 +46,7 @@ class Night:
     day: date | None = None
     run_ids: list[str] = field(default_factory=list)
     failed_runs: list[str] = field(default_factory=list)
+    detected: dict[str, Changes] = field(default_factory=dict)
 
 
 def run_night(
@@ -63,12 +66,12 @@ def run_night(
     observer = observer or Observer()
     build = build or (lambda environment, installation: build_defs(environment, installation=installation))
     installation = install(environment, PIPELINE)
-    for source in ("photo_files", "log_files"):
-        observer.detected(source, detect_files(installation, source, instance))
-    observer.detected("photo_database", detect_database(installation))
     night = Night(environment)
+    unusable = _detect(night, installation, instance, observer)
     launch = partial(_launch, instance=instance, run_config=run_config)
     _settle(night, installation, partial(launch, build(environment, installation)), steps=FILE_STEPS, observer=observer)
+    if unusable:
+        raise unusable[0]
     night.day = until or last_complete_day(installation)
     if not fixed_first_day:
         first = min(first_known_day(installation), night.day)
@@ -77,6 +80,26 @@ def run_night(
     night.environment = environment
     _settle(night, installation, partial(launch, build(environment, installation)), steps=None, observer=observer)
     return night
+
+
+def _detect(
+    night: Night, installation: Installation, instance: dg.DagsterInstance, observer: Observer
+) -> list[Exception]:
+    """Compare every source with the catalog; one that cannot be used does not keep the others from being read."""
+    unusable: list[Exception] = []
+    detections: dict[str, Callable[[], Changes]] = {
+        "photo_files": lambda: detect_files(installation, "photo_files", instance),
+        "log_files": lambda: detect_files(installation, "log_files", instance),
+        "photo_database": lambda: detect_database(installation),
+    }
+    for source, detect in detections.items():
+        try:
+            night.detected[source] = detect()
+        except (InputError, SourceUnavailable) as error:
+            unusable.append(error)
+        else:
+            observer.detected(source, night.detected[source])
+    return unusable
 
 
 def _settle(

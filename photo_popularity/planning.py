@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from partitions.days import contiguous, days_between
-from partitions.files import FILE_PARTITIONS, place_together
+from partitions.files import FILE_PARTITIONS, add_keys, place_together
 from photo_popularity.domain.errors import InputError
 from resources.installation import Installation
-from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, WORK_ORDER_TAG, work_order
 from resources.pipeline import Declaration, PartitionKind, Snapshot
 
 NIGHTLY_ASSETS = ("popularity_model", "model_evaluation", "popularity_predictions")
@@ -70,21 +71,28 @@ def expected_partitions(installation: Installation, step: Declaration, night: da
         return sorted(snapshot.outputs(step.partitions))
     if step.name in NIGHTLY_ASSETS:
         return [str(night)]
-    first = str(installation.environment.settings.first_partition_day)
+    first, last = str(installation.environment.settings.first_partition_day), str(night)
     logged = {day for output in snapshot.outputs("log_signals").values() for day in output.index}
-    inside = sorted(day for day in logged if first <= day <= str(night))
-    days = set(days_between(date.fromisoformat(inside[0]), night)) if inside else {str(night)}
+    inside = sorted(day for day in logged if first <= day <= last)
+    days = set(days_between(date.fromisoformat(inside[0]), night)) if inside else {last}
     if step.name == "photo_metadata":
-        days |= {day for day in snapshot.outputs("photo_database") if first <= day <= str(night)}
-    return sorted(days)
+        days.update(snapshot.outputs("photo_database"))
+    # a day whose last photo or log file is gone is made once more, empty
+    days.update(*(snapshot.outputs(asset) for asset in step.makes))
+    return sorted(day for day in days if first <= day <= last)
 
 
 def next_batch(
-    installation: Installation, night: date, *, steps: tuple[str, ...] | None = None, done: set[tuple[str, str]] | None = None
+    installation: Installation,
+    night: date,
+    *,
+    steps: tuple[str, ...] | None = None,
+    done: Set[tuple[str, str]] = frozenset(),
 ) -> Batch | None:
     """The next run: the first step that has partitions out of date, with all later ones that need the same; None at rest.
 
-    `steps` limits the choice. Partitions in `done`, (step, partition), are not taken again.
+    `steps` limits the choice. Partitions in `done`, (step, partition), are not taken again, and what reads an output
+    that a check has rejected waits until that is made again.
     """
     snapshot = Snapshot(installation.catalog)
     chosen: list[str] = []
@@ -95,8 +103,10 @@ def next_batch(
         if steps is not None and step.name not in steps:
             continue
         expected = expected_partitions(installation, step, night, snapshot)
+        held = set(snapshot.waiting(step, expected))
         stale = installation.pipeline.out_of_date(step, expected, snapshot, installation.environment)
-        stale = [key for key in stale if (step.name, key) not in (done or set())]
+        stale = [key for key in stale if key not in held and (step.name, key) not in done]
+        snapshot.hold(step, sorted(held))
         if not stale:
             continue
         if not chosen:
@@ -118,10 +128,16 @@ def assets_of(installation: Installation, batch: Batch) -> list[str]:
 
 
 def range_tags(batch: Batch, instance: dg.DagsterInstance) -> dict[str, str]:
-    """The tags of a run that makes the batch; file keys are placed together first."""
+    """The tags of a run that makes the batch; file keys are placed together first.
+
+    Keys may be moved again before the run starts, by another that wants some of them: the work order lets it notice.
+    """
     first, last = batch.partitions[0], batch.partitions[-1]
-    if batch.kind != "days":
-        first, last = place_together(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
     if len(batch.partitions) == 1:
+        if batch.kind != "days":
+            add_keys(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
         return {PARTITION_TAG: first}
-    return {RANGE_START_TAG: first, RANGE_END_TAG: last}
+    if batch.kind == "days":
+        return {RANGE_START_TAG: first, RANGE_END_TAG: last}
+    first, last = place_together(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last, WORK_ORDER_TAG: work_order(batch.partitions)}

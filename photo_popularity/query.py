@@ -6,6 +6,7 @@ answer comes at once.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,7 +43,7 @@ def run_query(environment: Environment, sql: str) -> pa.Table:
             raise InputError(
                 f"query: {_reason(error)}; the tables are {', '.join(sorted(TABLES))}"
             ) from error
-        except duckdb.IOException as error:
+        except (duckdb.IOException, FileNotFoundError) as error:
             raise InputError(f"query: {_reason(error)}; materialize what is missing again") from error
         except duckdb.Error as error:
             raise InputError(f"query: {_reason(error)}; correct the SQL") from error
@@ -59,8 +60,9 @@ def _tables_named(connection: DuckDBPyConnection, sql: str) -> list[str]:
         raise InputError("query: PIVOT must list its values; write PIVOT … ON column IN ('value', …)")
     if statements != ["SELECT"]:
         raise InputError("query: only reading is possible, one statement at a time; write one SELECT")
-    named = {name.lower().split(".")[-1] for name in connection.get_table_names(sql)}
-    return [table for table in TABLES if table in named] or list(TABLES)
+    # a name in a string or a comment opens a table too many; DuckDB's get_table_names fails on JOIN … USING
+    words = set(re.findall(r"\w+", sql.lower()))
+    return [table for table in TABLES if table in words] or list(TABLES)
 
 
 def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: list[str]) -> None:
@@ -76,11 +78,8 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
         if urls:
             connection.execute(_view(name, urls))
         else:
-            rows = (
-                CATALOG_TABLES[name].read(reader)
-                if name in CATALOG_TABLES
-                else SCHEMAS[name].arrow.empty_table()
-            )
+            known = CATALOG_TABLES.get(name)
+            rows = known.read(reader) if known else SCHEMAS[name].arrow.empty_table()
             connection.register(name, rows)
     connection.execute("SET allowed_paths = ?", [allowed])
     connection.execute("SET enable_external_access = false")

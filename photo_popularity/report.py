@@ -205,8 +205,8 @@ def _print_places(console: Console, night: Night) -> None:
 
 
 NEXT_STEPS = (
-    "make dev                          every asset, run and picture, in Dagster's pages",
-    "photo-popularity history          what ran, when, by whom, how long, and what failed",
-    "photo-popularity run --site DIR   the same on a site of your own (photos/, logs/, site.sqlite)",
-    'photo-popularity query "FROM popularity_predictions ORDER BY expected_views DESC LIMIT 10"',
+    "make dev                          every asset and picture, in Dagster's pages",
+    "photo-popularity history          what ran, when, by whom, and what failed",
+    "photo-popularity run --site DIR   the same on a site of your own",
+    'photo-popularity query "FROM popularity_predictions LIMIT 10"',
 )

@@ -167,6 +167,6 @@ def _shows(row: Row) -> str:
     shares = {"cat": row["p_cat"], "dog": row["p_dog"], "neither": row["p_neither"]}
     known = {animal: share for animal, share in shares.items() if share is not None}
     if not known:
-        return "unreadable"
+        return "unscored"
     animal = max(known, key=lambda name: known[name])
     return f"{animal} {known[animal]:.0%}"

@@ -10,33 +10,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from resources.catalog_records import Execution, Output, execution_of, execution_values, output_of, output_values, tables
+from resources.catalog_records import (
+    REJECTED,
+    Execution,
+    Output,
+    execution_of,
+    execution_values,
+    output_of,
+    output_values,
+    tables,
+)
+from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
 
-BUSY_TIMEOUT_SECONDS = 60
 ROWS_PER_STATEMENT = 500
+# any number that nobody else locks
+CREATION_LOCK = 7_406_858_017
 
 
 class PublishedOutputs:
     """The current outputs in another environment's catalog: only ever read, and none while it does not exist."""
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
-        self._url, self._schema, self._table = sa.make_url(url), schema, tables(schema).current
+        self._url, self._schema, self._table = database_url(url), schema, tables(schema).current
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        if self._url.get_backend_name() == "sqlite":
-            return sa.create_engine(f"sqlite:///file:{self._url.database}?mode=ro&uri=true")
-        return sa.create_engine(self._url, execution_options={"postgresql_readonly": True})
+        return open_to_read(self._url)
 
     def current(self, asset: str) -> dict[str, Output]:
         """The current output of each partition of the asset."""
-        if self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists():
+        file = sqlite_file(self._url)
+        if file is not None and not file.exists():
             return {}
         if not sa.inspect(self._engine).has_table(self._table.name, schema=self._schema):
             return {}
@@ -51,23 +60,26 @@ class Catalog:
     Outputs that this environment has not made itself are those of `published` (production's, for a staging one).
     """
 
-    def __init__(self, url: str, *, schema: str | None = None, published: PublishedOutputs | None = None) -> None:
-        self._url, self._schema, self._published = sa.make_url(url), schema, published
+    def __init__(
+        self, url: str, *, schema: str | None = None, published: PublishedOutputs | None = None
+    ) -> None:
+        self._url, self._schema, self._published = database_url(url), schema, published
         self._tables = tables(schema)
         self._current, self._executions = self._tables.current, self._tables.executions
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        if self._url.get_backend_name() == "sqlite":
-            Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(self._url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-            sa.event.listen(engine, "connect", _use_write_ahead_log)
-        else:
-            engine = sa.create_engine(self._url)
+        engine = open_to_write(self._url)
         with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # "if not exists" alone fails when two processes ask at once
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
             if self._schema:
                 connection.execute(sa.schema.CreateSchema(self._schema, if_not_exists=True))
-            self._tables.metadata.create_all(connection)
+            for table in self._tables.metadata.sorted_tables:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
         return engine
 
     def current(self, asset: str) -> dict[str, Output]:
@@ -86,6 +98,12 @@ class Catalog:
         with self._engine.begin() as connection:
             self._upsert(connection, asset, outputs, withdrawn=False)
 
+    def reject(self, asset: str, partitions: Iterable[str], why: str) -> None:
+        """Mark the current outputs of these partitions: nothing is to be built on them until they are made again."""
+        current = self.current(asset)
+        found = {key: current[key] for key in partitions if key in current}
+        self.set_current(asset, {k: replace(o, detail={**o.detail, REJECTED: why}) for k, o in found.items()})
+
     def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
         """Remove the partitions from the current state; their executions stay in the history."""
         gone = {partition: Output(content_version="") for partition in partitions}
@@ -101,12 +119,16 @@ class Catalog:
     def commit(self, asset: str, finished: Mapping[str, tuple[Execution, Output]]) -> None:
         """Make the outputs current and their executions succeeded, in one transaction."""
         with self._engine.begin() as connection:
-            self._upsert(connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False)
+            self._upsert(
+                connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False
+            )
             done = [
                 replace(
                     execution,
                     status="succeeded",
-                    seconds=execution.seconds if execution.seconds is not None else _seconds_since(execution.started_at),
+                    seconds=execution.seconds
+                    if execution.seconds is not None
+                    else _seconds_since(execution.started_at),
                     rows=output.rows,
                     bytes=output.bytes,
                     content_version=output.content_version,
@@ -157,7 +179,9 @@ class Catalog:
         insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
         rows = [
             {"asset": asset, "partition": partition, "withdrawn": withdrawn, **output_values(output)}
-            for partition, output in outputs.items()
+            for partition, output in sorted(
+                outputs.items()
+            )  # in one order, or two writers lock each other out
         ]
         for chunk in _chunks(rows):
             statement = insert(self._current)
@@ -167,18 +191,9 @@ class Catalog:
             )
 
 
-def _use_write_ahead_log(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
 def _chunks(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
     return (rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT))
 
 
 def _seconds_since(moment: datetime) -> float:
     return round((datetime.now(UTC) - moment).total_seconds(), 3)
-
-

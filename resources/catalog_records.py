@@ -6,10 +6,12 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+
+REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,15 @@ class Output:
     environment: str = ""
     run_id: str = ""
 
+    @property
+    def rejected(self) -> str:
+        """Which blocking check rejected it; empty while it may be built on."""
+        return str(self.detail.get(REJECTED, ""))
+
 
 @dataclass(frozen=True)
 class Execution:
-    """One attempt to make one partition of one asset, or its withdrawal."""
+    """One attempt to make one partition of one asset: `status` is started, succeeded or failed."""
 
     asset: str
     partition: str
@@ -142,7 +149,10 @@ def execution_values(execution: Execution) -> dict[str, Any]:
     """The columns of a row of `executions`."""
     return {
         **{name: getattr(execution, name) for name in Execution.__dataclass_fields__},
-        "started_at": execution.started_at.isoformat(timespec="milliseconds"),
+        "launched_by": _storable(execution.launched_by),
+        "error": None if execution.error is None else _storable(execution.error),
+        # in one zone, so that they sort as text
+        "started_at": execution.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         "parameters": json.dumps(dict(execution.parameters), sort_keys=True),
         "inputs": json.dumps(dict(execution.inputs), sort_keys=True),
     }
@@ -154,3 +164,8 @@ def execution_of(row: Any) -> Execution:
     values["started_at"] = datetime.fromisoformat(values["started_at"])
     values["parameters"], values["inputs"] = json.loads(values["parameters"]), json.loads(values["inputs"])
     return Execution(**values)
+
+
+def _storable(text: str) -> str:
+    """The text without what a database refuses, which a file's name inside an error may hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -30,7 +30,7 @@ class ClassifierFile:
     @property
     def version(self) -> str:
         """Hash of the model's bytes, and of the JSON file beside it that an ONNX model may have."""
-        beside = self._file.with_name(self._file.name + ".json")
+        beside = self._file.with_suffix(".json")
         files = [self._file, *([beside] if beside.exists() else [])]
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,7 +40,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledSqliteEventLogStorage:
         """The storage that `dagster.yaml` describes."""
-        return cls(os.path.join(config_value["home"], "history", "runs"), inst_data)
+        return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
 
     def _engine(self, shard: str) -> sa.Engine:
         key = (os.getpid(), shard)
@@ -65,12 +66,20 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             with engine.connect() as connection, connection.begin():
                 yield connection
 
+    def wipe(self) -> None:
+        """Delete all events, and let go of the files that are gone."""
+        self._close()
+        super().wipe()
+
     def dispose(self) -> None:
         """Close the database files."""
+        self._close()
+        super().dispose()
+
+    def _close(self) -> None:
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
-        super().dispose()
 
 
 def _flush_at_checkpoints(connection: Any, _: object) -> None:

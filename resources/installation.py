@@ -10,7 +10,7 @@ from resources.environment import Environment
 from resources.photo_database import PhotoDatabase
 from resources.pipeline import Pipeline
 from resources.sources import FileSource
-from resources.table_storage import TableStorage
+from resources.table_storage import Source, TableStorage
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,20 @@ class Installation:
 def install(environment: Environment, pipeline: Pipeline) -> Installation:
     """The working set of an environment."""
     settings, production = environment.settings, environment.production
-    published = PublishedOutputs(production.catalog_url, schema=production.catalog_schema) if production else None
+    published = (
+        PublishedOutputs(production.catalog_url, schema=production.catalog_schema) if production else None
+    )
     catalog = Catalog(environment.catalog_url, schema=environment.catalog_schema, published=published)
-    photo_files = FileSource("photo_files", settings.photos, setting="photos", s3_endpoint=settings.s3_endpoint)
+    photo_files = FileSource(
+        "photo_files", settings.photos, setting="photos", s3_endpoint=settings.s3_endpoint
+    )
     log_files = FileSource("log_files", settings.logs, setting="logs", s3_endpoint=settings.s3_endpoint)
     photo_database = PhotoDatabase(settings.database)
-    sources = {"photo_files": photo_files, "log_files": log_files, "photo_database": photo_database}
+    sources: dict[str, Source] = {
+        "photo_files": photo_files,
+        "log_files": log_files,
+        "photo_database": photo_database,
+    }
     return Installation(
         environment=environment,
         pipeline=pipeline,

@@ -10,13 +10,17 @@ from dagster import DataVersion, InputContext, OutputContext
 
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
+from resources.output_parts import Made, Result
+from resources.pipeline import digest
+from resources.previews import preview
 from resources.sources import SourceUnavailable
-from resources.table_storage import Made, Result, Step, TableStorage, preview
+from resources.table_storage import Step, TableStorage
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 LAUNCHED_BY_TAG = "photo_popularity/launched_by"
+WORK_ORDER_TAG = "photo_popularity/work_order"
 
 
 class TableIOManager(dg.IOManager):
@@ -65,7 +69,12 @@ class TableIOManager(dg.IOManager):
             shown["preview"] = dg.MetadataValue.md(preview(made))
         else:
             shown["card"] = dg.MetadataValue.json(dict(made.card))
-        shown.update({name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else _scalar(value) for name, value in output.detail.items()})
+        shown.update(
+            {
+                name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else _scalar(value)
+                for name, value in output.detail.items()
+            }
+        )
         return shown
 
 
@@ -84,7 +93,13 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
     partitions = partitions_of_run(tags, definition, context.instance)
     if not partitions:
         raise InputError("this run names no partition; launch it with a partition key or a range")
-    return storage.step(context.run_id, context.op_def.name, partitions=partitions, launched_by=launched_by(tags, storage))
+    if WORK_ORDER_TAG in tags and tags[WORK_ORDER_TAG] != work_order(partitions):
+        raise InputError(
+            "the files of this run were moved to another run since it was launched; launch it again"
+        )
+    return storage.step(
+        context.run_id, context.op_def.name, partitions=partitions, launched_by=launched_by(tags, storage)
+    )
 
 
 def partitions_of_run(
@@ -100,6 +115,11 @@ def partitions_of_run(
         keys = instance.get_dynamic_partitions(str(definition.name))
         return keys[keys.index(start) : keys.index(end) + 1]
     return definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
+
+
+def work_order(keys: Sequence[str]) -> str:
+    """Digest of the keys that a run is to make, whatever their order."""
+    return digest(dict.fromkeys(keys, ""))
 
 
 def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:

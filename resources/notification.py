@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ class Notifier(Protocol):
     """Tells somebody about a failed run."""
 
     def notify(self, message: Mapping[str, str]) -> None:
-        """Deliver the message, or raise OSError."""
+        """Deliver the message, or raise OSError without the webhook's address, which is a secret."""
         ...
 
 
@@ -40,8 +41,11 @@ class WebhookNotifier:
         request = urllib.request.Request(
             self._url, data=json.dumps(dict(message)).encode(), headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-            response.read()
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+                response.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"the webhook gave no answer in HTTP ({type(error).__name__})") from error
 
 
 def build_notifier(webhook: str) -> Notifier:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 import sqlalchemy as sa
 
+from partitions.days import days_between
 from photo_popularity.domain import photo_metadata, tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import PHOTO_METADATA
 from resources.catalog_records import Output
+from resources.databases import database_url, open_to_read, sqlite_file, told
 from resources.sources import SourceUnavailable
 
 PHOTO_COLUMNS = (
     "photo_id", "owner_id", "title", "album", "file_name", "width", "height", "uploaded_at", "updated_at", "deleted_at",
 )  # fmt: skip
-CONNECT_TIMEOUT_SECONDS = 10
+TIME_COLUMNS = ("uploaded_at", "updated_at", "deleted_at")
+WRITE_URL = "write it as sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+# what SQLite says of a file that is no database of photos, and will say again
+OTHER_SHAPE = (
+    "no such table",
+    "no such column",
+    "file is not a database",
+    "database disk image is malformed",
+)
 
 
 class PhotoDatabase:
@@ -28,27 +37,34 @@ class PhotoDatabase:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self.versions_read: dict[str, str] = {}
+        self._text = url
+        self.versions_read: dict[str, str | None] = {}
+
+    @cached_property
+    def _url(self) -> sa.URL:
+        if not self._text:
+            raise InputError(
+                "no photo database is set; give --database URL (or --site), or set PHOTO_POPULARITY_DATABASE"
+            )
+        try:
+            return database_url(self._text)
+        except (sa.exc.ArgumentError, ValueError):
+            # without the cause: it quotes the piece that it stumbled over, and that may be the password
+            raise InputError(
+                f"--database is no database URL; {WRITE_URL}, a / or @ in the password as %2F or %40"
+            ) from None
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        if not self._url:
-            raise InputError("no photo database is set; give --database URL (or --site), or set PHOTO_POPULARITY_DATABASE")
+        file = sqlite_file(self._url)
+        if file is not None and not file.is_file():
+            raise InputError(f"{file}: no such database file; correct --database")
         try:
-            url = sa.make_url(self._url)
-            if url.get_backend_name() == "sqlite":
-                if not Path(url.database or "").is_file():
-                    raise InputError(f"{url.database}: no such database file; correct --database")
-                return sa.create_engine(f"sqlite:///file:{url.database}?mode=ro&uri=true")
-            if url.drivername == "postgresql":
-                url = url.set(drivername="postgresql+psycopg2")
-            timeout = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if url.get_backend_name() == "postgresql" else {}
-            return sa.create_engine(url, connect_args=timeout, execution_options={"postgresql_readonly": True})
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            return open_to_read(self._url)
+        except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise InputError(
-                f"--database is no usable database URL ({error}); write it as sqlite:///FILE or postgresql://HOST/NAME "
-                "(PostgreSQL needs the extra 'postgres')"
+                f"{told(self._url)}: no driver for such a database ({error}); {WRITE_URL} (PostgreSQL needs the extra "
+                "'postgres')"
             ) from error
 
     def read(self, first_day: date, last_day: date) -> photo_metadata.PhotoRows:
@@ -56,14 +72,18 @@ class PhotoDatabase:
 
         Raises InputError for a database of another shape and SourceUnavailable for one that cannot be reached.
         """
-        # half a day of margin: text times may carry a zone, and the exact cut is made on parsed times
-        low, high = first_day - timedelta(days=1), last_day + timedelta(days=2)
-        rows = self._fetch("where p.uploaded_at >= :low and p.uploaded_at < :high", {"low": low, "high": high})
+        # text times may carry a zone, so there is a margin; the exact cut is made on parsed times. A photo_id that
+        # stands there twice is judged by all of its rows, as `state` does.
+        rows = self._fetch(
+            "where (p.uploaded_at >= :low and p.uploaded_at < :high) or p.photo_id in "
+            "(select photo_id from photos group by photo_id having count(*) > 1)",
+            {"low": str(first_day - timedelta(days=2)), "high": str(last_day + timedelta(days=3))},
+        )
         found = photo_metadata.from_rows(rows)
         day = found.frame["day"]
         inside = found.frame[(day >= pd.Timestamp(first_day)) & (day <= pd.Timestamp(last_day))]
-        for key, version in _versions(inside).items():
-            self.versions_read[key] = version
+        self.versions_read.update(dict.fromkeys(days_between(first_day, last_day)))
+        self.versions_read.update(_versions(inside))
         return photo_metadata.PhotoRows(inside.reset_index(drop=True), found.unusable)
 
     def state(self) -> tuple[dict[str, Output], list[str]]:
@@ -71,39 +91,47 @@ class PhotoDatabase:
         found = photo_metadata.from_rows(self._fetch("", {}))
         counts = found.frame.groupby("day").size()
         versions = _versions(found.frame)
-        days = {key: Output(version, rows=int(counts[pd.Timestamp(key)])) for key, version in versions.items()}
+        days = {
+            key: Output(version, rows=int(counts[pd.Timestamp(key)])) for key, version in versions.items()
+        }
         return days, found.unusable
 
-    def _fetch(self, where: str, parameters: dict[str, date]) -> pd.DataFrame:
-        columns = ", ".join(f"p.{name}" for name in PHOTO_COLUMNS)
+    def _fetch(self, where: str, parameters: dict[str, str]) -> pd.DataFrame:
+        postgresql = self._engine.dialect.name == "postgresql"
+        # as text, because the driver fails at times that Python cannot hold, such as the year 20000
+        times = {name: f"cast(p.{name} as text)" if postgresql else f"p.{name}" for name in TIME_COLUMNS}
+        joined = "cast(u.joined_at as text)" if postgresql else "u.joined_at"
+        columns = ", ".join(f"{times.get(name, 'p.' + name)} as {name}" for name in PHOTO_COLUMNS)
         query = sa.text(
-            f"select {columns}, u.joined_at as owner_joined_at "
+            f"select {columns}, {joined} as owner_joined_at "
             f"from photos p left join users u on u.owner_id = p.owner_id {where}"
         )
-        bound: dict[str, object] = dict(parameters)
-        if self._engine.dialect.name == "sqlite":
-            bound = {name: value.isoformat() for name, value in parameters.items()}
         try:
             with self._engine.connect() as connection:
-                result = connection.execute(query, bound)
-                return pd.DataFrame(result.fetchall(), columns=[*PHOTO_COLUMNS, "owner_joined_at"], dtype=object)
-        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.DatabaseError) as error:
+                if postgresql:
+                    connection.execute(sa.text("set local datestyle to iso"))
+                    connection.execute(sa.text("set local timezone to 'UTC'"))
+                rows = connection.execute(query, parameters).fetchall()
+        except sa.exc.DBAPIError as error:
             raise self._explained(error) from error
+        return pd.DataFrame(rows, columns=[*PHOTO_COLUMNS, "owner_joined_at"], dtype=object)
 
     def _explained(self, error: sa.exc.DBAPIError) -> Exception:
-        url, cause = self._engine.url.render_as_string(hide_password=True), str(error.orig).strip().splitlines()[0]
-        of_another_shape = ("no such table", "no such column", "file is not a database", "database disk image is malformed")
-        if isinstance(error, sa.exc.ProgrammingError) or cause.startswith(of_another_shape):
+        cause = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+        if isinstance(error, sa.exc.ProgrammingError) or cause.startswith(OTHER_SHAPE):
             return InputError(
-                f"{url}: not the database of a photo site ({cause}); it needs tables photos({', '.join(PHOTO_COLUMNS)}) "
-                "and users(owner_id, joined_at)"
+                f"{told(self._url)}: not the database of a photo site ({cause}); it needs tables "
+                f"photos({', '.join(PHOTO_COLUMNS)}) and users(owner_id, joined_at)"
             )
-        return SourceUnavailable(f"{url}: cannot be read now ({cause}); check that the server runs and lets this user in")
+        return SourceUnavailable(
+            f"{told(self._url)}: cannot be read now ({cause}); check that the server runs and lets this user in"
+        )
 
 
 def _versions(frame: pd.DataFrame) -> dict[str, str]:
     return {
-        f"{day:%Y-%m-%d}": tables.content_version(tables.to_table(rows, PHOTO_METADATA, name="photo_database"))
+        f"{day:%Y-%m-%d}": tables.content_version(
+            tables.to_table(rows, PHOTO_METADATA, name="photo_database")
+        )
         for day, rows in frame.groupby("day")
     }
-

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from partitions.reads import Read
 from resources.catalog import Catalog
-from resources.catalog_records import Output
+from resources.catalog_records import REJECTED, Output
 from resources.environment import Environment
 
 PartitionKind = Literal["days", "photo_files", "log_files"]
@@ -59,10 +59,36 @@ class Snapshot:
             self._seen[asset] = self.catalog.current(asset)
         return self._seen[asset]
 
+    def waiting(self, declaration: Declaration, partitions: list[str]) -> list[str]:
+        """Those of the partitions that read a rejected output: they wait until it is made again."""
+        if not any(output.rejected for asset in declaration.reads for output in self.outputs(asset).values()):
+            return []
+        return [p for p in partitions if self._reads_rejected(declaration, p)]
+
+    def _reads_rejected(self, declaration: Declaration, partition: str) -> bool:
+        return any(
+            self.outputs(asset)[key].rejected
+            for asset, read in declaration.reads.items()
+            for key in read.select(asset, partition, self.outputs)
+        )
+
+    def hold(self, declaration: Declaration, partitions: list[str]) -> None:
+        """See outputs that wait as rejected too, there or not, so that what reads them waits as well."""
+        for asset in declaration.makes:
+            outputs = self.outputs(asset)
+            for key in partitions:
+                output = outputs.get(key, Output(content_version=""))
+                outputs[key] = replace(output, detail={**output.detail, REJECTED: "waits"})
+
     def input_digests(self, declaration: Declaration, partition: str) -> dict[str, str]:
         """For each input, a digest of the partitions read and their versions."""
         return {
-            asset: digest({key: self.outputs(asset)[key].content_version for key in read.select(asset, partition, self.outputs)})
+            asset: digest(
+                {
+                    key: self.outputs(asset)[key].content_version
+                    for key in read.select(asset, partition, self.outputs)
+                }
+            )
             for asset, read in declaration.reads.items()
         }
 
@@ -84,13 +110,21 @@ class Pipeline:
         """The step that makes each asset."""
         return {asset: step for step in self.steps for asset in step.makes}
 
-    def out_of_date(self, step: Declaration, partitions: list[str], snapshot: Snapshot, environment: Environment) -> list[str]:
-        """Those of `partitions` whose output is missing, or was made from other inputs, code or parameters."""
+    def out_of_date(
+        self, step: Declaration, partitions: list[str], snapshot: Snapshot, environment: Environment
+    ) -> list[str]:
+        """Those of `partitions` whose output is missing, rejected, or was made from other inputs, code or parameters."""
         fingerprint = step.fingerprint(environment)
         stale = []
         for partition in partitions:
             current = [snapshot.outputs(asset).get(partition) for asset in step.makes]
             inputs = snapshot.input_digests(step, partition)
-            if any(output is None or output.fingerprint != fingerprint or output.inputs != inputs for output in current):
+            if any(
+                output is None
+                or output.rejected
+                or output.fingerprint != fingerprint
+                or output.inputs != inputs
+                for output in current
+            ):
                 stale.append(partition)
         return stale

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from resources.environment import read_environment
 
@@ -20,13 +23,33 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a record that belongs to no run is not for us."""
-        meta = getattr(record, "dagster_meta", None)
-        run_id = meta.get("run_id") if isinstance(meta, dict) else getattr(meta, "run_id", None)
+        run_id = _told(record, "run_id")
         if not run_id:
             return
-        step = (meta.get("step_key") if isinstance(meta, dict) else getattr(meta, "step_key", None)) or "-"
-        message = getattr(record, "orig_message", None)
-        moment = self.formatter.formatTime(record) if self.formatter else logging.Formatter().formatTime(record)
-        line = f"{moment} {record.levelname} {step} {message or record.getMessage()}\n"
-        with (self._folder / f"{run_id}.log").open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(line)
+        try:
+            with (self._folder / f"{run_id}.log").open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
+                file.write("\n".join(_lines(record)) + "\n")
+        except OSError:
+            # a full disk must not fail the run that tells of it; logging writes the reason to standard error
+            self.handleError(record)
+
+
+def _lines(record: logging.LogRecord) -> Iterator[str]:
+    moment = (
+        datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+    message = _told(record, "orig_message") or record.getMessage()
+    yield f"{moment} {record.levelname} {_told(record, 'step_key') or '-'} {message}"
+    if record.exc_info:
+        yield logging.Formatter().formatException(record.exc_info)
+    # Dagster keeps the error of a step or run out of the message, in the event
+    error = getattr(getattr(_told(record, "dagster_event"), "event_specific_data", None), "error", None)
+    if error is not None:
+        yield error.to_string().rstrip()
+
+
+def _told(record: logging.LogRecord, name: str) -> Any:
+    meta = getattr(record, "dagster_meta", None)
+    return meta.get(name) if isinstance(meta, dict) else getattr(meta, name, None)

@@ -1,10 +1,9 @@
-"""The files that other people's systems write: listing a folder or bucket, and reading one file of it."""
+"""The files that other people's systems write: what is there now, and reading one file of it."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from upath import UPath
 from partitions.files import key_of, path_of
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
+from resources.folder_listing import FileStat, walk
 from resources.storage import open_folder
 
 CHUNK_BYTES = 1 << 20
@@ -27,21 +27,24 @@ class SourceUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class FileStat:
-    """What a listing tells of one file: enough to see that it may have changed."""
-
-    size: int
-    stamp: str
-    age_seconds: float
-
-
-@dataclass(frozen=True)
 class FolderState:
-    """The files of a source as they are now, by partition key, and those left for later."""
+    """The files of a source as they are now, by partition key, and those left for later.
+
+    `unreadable` gives the reason for each file whose bytes cannot be had; one with an unusable name is only here.
+    """
 
     files: Mapping[str, Output]
     unsettled: tuple[str, ...]
     unreadable: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FileStart:
+    """The first bytes of a file, and the size and content version of all of it."""
+
+    data: bytes
+    size: int
+    content_version: str
 
 
 class FileSource:
@@ -50,7 +53,7 @@ class FileSource:
     def __init__(self, name: str, folder: str, *, setting: str, s3_endpoint: str = "") -> None:
         self.name, self._setting = name, setting
         self._folder, self._s3_endpoint = folder, s3_endpoint
-        self.versions_read: dict[str, str] = {}
+        self.versions_read: dict[str, str | None] = {}
 
     @property
     def root(self) -> UPath:
@@ -72,64 +75,82 @@ class FileSource:
         try:
             if not root.is_dir():
                 raise InputError(f"{root}: no such folder ({self.name}); correct --{self._setting}")
-            return dict(self._walk(root))
+            return {key_of(path): found for path, found in walk(root)}
         except PermissionError as error:
-            raise InputError(f"{root}: {error.strerror or error}; give this user read access to it") from error
-        except OSError as error:
-            raise SourceUnavailable(f"{root}: cannot be listed ({error}); nothing is changed until it can") from error
-
-    def _walk(self, root: UPath) -> list[tuple[str, FileStat]]:
-        if root.protocol in ("", "file"):
-            return list(_walk_local(root))
-        base = root.path.rstrip("/") + "/"
-        found = root.fs.find(root.path, detail=True)
-        return [
-            (key_of(path.removeprefix(base)), _object_stat(info))
-            for path, info in found.items()
-            if not _is_hidden(path.removeprefix(base))
-        ]
+            place = error.filename or root
+            raise InputError(
+                f"{place}: {error.strerror or error}; give this user read access to it"
+            ) from error
+        except _failures_of(root) as error:
+            raise SourceUnavailable(
+                f"{root}: cannot be listed ({error}); nothing is changed until it can"
+            ) from error
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         """The file as a stream, read to its end whatever the reader takes of it, so that its version is known.
 
-        Raises FileNotFoundError or another OSError.
+        Raises OSError for a file that is gone or closed to us, and SourceUnavailable when the store cannot be reached.
         """
-        digest = hashlib.sha256()
-        try:
-            with (self.root / path_of(key)).open("rb") as raw:
-                stream = io.BufferedReader(_HashingReader(raw, digest), CHUNK_BYTES)
-                yield stream
-                while stream.read(CHUNK_BYTES):
-                    pass
-        except OSError:
-            self.versions_read[key] = self._unreadable_version(key)
-            raise
-        self.versions_read[key] = digest.hexdigest()[:16]
+        with self._opened(key) as (stream, _):
+            yield stream
 
-    def read(self, key: str, *, at_most: int | None = None) -> bytes:
+    def read(self, key: str, *, at_most: int = -1) -> bytes:
         """The file's bytes, or the first `at_most` of them; raises as `open` does."""
-        with self.open(key) as stream:
-            return stream.read() if at_most is None else stream.read(at_most)
+        return self.read_start(key, at_most=at_most).data
 
-    def _unreadable_version(self, key: str) -> str:
+    def read_start(self, key: str, *, at_most: int) -> FileStart:
+        """The first `at_most` bytes of a file of any size; raises as `open` does."""
+        with self._opened(key) as (stream, passing):
+            data = stream.read(at_most)
+        return FileStart(data, passing.size, passing.content_version)
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[tuple[BinaryIO, _HashingReader]]:
         path = self.root / path_of(key)
-        return f"{UNREADABLE}{path.stat().st_mtime_ns}" if path.exists() and isinstance(path, Path) else UNREADABLE
+        try:
+            with path.open("rb") as raw:
+                passing = _HashingReader(raw)
+                stream = io.BufferedReader(passing, CHUNK_BYTES)
+                try:
+                    yield stream, passing
+                finally:
+                    # also when the reader gave up on the content: what it gave up on has a version too
+                    while stream.read(CHUNK_BYTES):
+                        pass
+                    self.versions_read[key] = passing.content_version
+        except (ConnectionError, TimeoutError) as error:
+            raise SourceUnavailable(f"{path}: cannot be reached ({error})") from error
+        except OSError:
+            self.versions_read[key] = _unreadable_version(path)
+            raise
+        except _failures_of(path) as error:
+            raise SourceUnavailable(f"{path}: cannot be reached ({error})") from error
 
     def state(self, before: Mapping[str, Output], *, quiet_seconds: float = 0.0) -> FolderState:
         """The files as they are now; only those whose size or time moved since `before` are hashed again.
 
-        A file younger than `quiet_seconds` may still be being written: it keeps its state before and is unsettled.
+        A file touched less than `quiet_seconds` ago may still be being written: it keeps its state before and is
+        unsettled.
         """
         files: dict[str, Output] = {}
         unsettled: list[str] = []
         unreadable: dict[str, str] = {}
-        for key, stat in self.list().items():
+        for key, found in self.list().items():
             known = before.get(key)
-            detail = {"size": stat.size, "stamp": stat.stamp}
-            if known is not None and dict(known.detail) == detail and not known.content_version.startswith(UNREADABLE):
+            detail = {"size": found.size, "stamp": found.stamp}
+            problem = _problem_of_name(key)
+            if problem:
+                unreadable[key] = problem
+            elif (
+                known is not None
+                and dict(known.detail) == detail
+                and not known.content_version.startswith(UNREADABLE)
+            ):
                 files[key] = known
-            elif stat.age_seconds < quiet_seconds:
+            elif (
+                abs(found.age_seconds) < quiet_seconds
+            ):  # a clock ahead of ours must not make it unsettled for ever
                 unsettled.append(key)
                 if known is not None:
                     files[key] = known
@@ -137,20 +158,25 @@ class FileSource:
                 try:
                     with self.open(key):
                         pass
-                    files[key] = Output(self.versions_read[key], bytes=stat.size, rows=1, detail=detail)
                 except FileNotFoundError:
                     continue  # it vanished since the listing, which is how a deleted file looks
                 except OSError as error:
-                    unreadable[key] = str(error)
-                    files[key] = Output(self.versions_read[key], bytes=stat.size, rows=1, detail=detail)
+                    unreadable[key] = error.strerror or str(error)
+                files[key] = Output(str(self.versions_read[key]), bytes=found.size, rows=1, detail=detail)
         return FolderState(files, tuple(sorted(unsettled)), unreadable)
 
 
 class _HashingReader(io.RawIOBase):
-    """Reads from a stream and hashes all that passes."""
+    """Reads from a stream, and counts and hashes all that passes."""
 
-    def __init__(self, raw: BinaryIO, digest: hashlib._Hash) -> None:
-        self._raw, self._digest = raw, digest
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw, self._digest = raw, hashlib.sha256()
+        self.size = 0
+
+    @property
+    def content_version(self) -> str:
+        """The version of what has passed."""
+        return self._digest.hexdigest()[:16]
 
     def readable(self) -> bool:
         return True
@@ -158,38 +184,31 @@ class _HashingReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._raw.read(len(buffer))
         self._digest.update(data)
+        self.size += len(data)
         buffer[: len(data)] = data
         return len(data)
 
 
-def _walk_local(root: UPath) -> list[tuple[str, FileStat]]:
-    now = time.time()
-    found: list[tuple[str, FileStat]] = []
-
-    def refuse(error: OSError) -> None:
-        # os.walk skips what it cannot list; a folder that cannot be listed is not an empty one
-        raise error
-
-    for folder, folders, names in root.walk(on_error=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            path = folder / name
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue  # deleted since its folder was listed, or a dangling link
-            key = key_of(str(path.relative_to(root)))
-            found.append((key, FileStat(stat.st_size, str(stat.st_mtime_ns), now - stat.st_mtime)))
-    return found
+def _problem_of_name(key: str) -> str | None:
+    try:
+        path_of(key)
+    except InputError as error:
+        return str(error)
+    return None
 
 
-def _object_stat(info: Mapping[str, object]) -> FileStat:
-    modified = info.get("LastModified")
-    age = time.time() - modified.timestamp() if hasattr(modified, "timestamp") else float("inf")
-    return FileStat(int(str(info["size"])), str(info.get("ETag", modified)), age)
+def _unreadable_version(path: UPath) -> str:
+    try:
+        return f"{UNREADABLE}{path.stat().st_mtime_ns}" if isinstance(path, Path) else UNREADABLE
+    except OSError:
+        return UNREADABLE
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
+def _failures_of(path: UPath) -> tuple[type[Exception], ...]:
+    """What a store that cannot be reached raises."""
+    if isinstance(path, Path):
+        return (OSError,)
+    # here, because only sites with an object store have its client
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (OSError, BotoCoreError, ClientError)

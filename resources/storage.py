@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from upath import UPath
 
+from photo_popularity.domain.errors import InputError
+
 
 class FileStorage:
-    """Files below one root, written once: a path that exists is never written again.
+    """Files below one root, each written once under a name that says what is in it.
 
     Paths are relative to the root and use `/`.
     """
@@ -18,31 +21,50 @@ class FileStorage:
         self.root = open_folder(root, s3_endpoint=s3_endpoint)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write the file aside and promote it; does nothing when it exists with the same size.
+        """Write the file aside and promote it; does nothing when these very bytes are there already.
 
-        A reader sees the whole file or none, whenever the writer is killed.
+        A reader sees the whole file or none, whenever the writer is killed. A file with other bytes (damaged, or
+        encoded by another release of the writer) is replaced, so that making an output again heals it.
         """
-        target = self.root / path
-        if target.exists() and target.stat().st_size == len(data):
+        target = self._path(path)
+        if _holds(target, data):
             return
         if not isinstance(target, Path):
-            target.write_bytes(data)
+            target.write_bytes(data)  # an object store shows an object only when it is complete
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
+        aside = target.with_name(f".{uuid.uuid4().hex}")
+        try:
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def read(self, path: str) -> bytes:
         """The file's bytes; FileNotFoundError names the whole path."""
-        return bytes((self.root / path).read_bytes())
+        try:
+            return bytes(self._path(path).read_bytes())
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{self.url(path)}: no such file") from error
 
     def url(self, path: str) -> str:
         """The file's full path or URL."""
-        return str(self.root / path)
+        return str(self._path(path))
+
+    def _path(self, path: str) -> UPath:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise InputError(f"{path!r} leads out of {self.root}")
+        return self.root / path
+
+
+def _holds(target: UPath, data: bytes) -> bool:
+    try:
+        return target.stat().st_size == len(data) and bytes(target.read_bytes()) == data
+    except FileNotFoundError:
+        return False
 
 
 def open_folder(root: str, *, s3_endpoint: str = "") -> UPath:

@@ -10,48 +10,30 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
 
+from partitions.reads import SameKey
 from photo_popularity.domain import tables
+from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog import Catalog
 from resources.catalog_records import Execution, Output
 from resources.environment import Environment
+from resources.output_parts import ModelFile, Result, folder_of, parts_of
 from resources.pipeline import Declaration, Pipeline, Snapshot, digest
 from resources.storage import FileStorage
 
 
 class Source(Protocol):
-    """Something outside the pipeline that a step reads: it knows the version of what was last read of a partition."""
+    """Something outside the pipeline that a step reads.
 
-    versions_read: dict[str, str]
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A fitted model as bytes, and its card: what it was trained on, how, and what it reached."""
-
-    data: bytes
-    version: str
-    card: Mapping[str, Any]
-
-
-Made = pd.DataFrame | ModelFile
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a step has made of one asset: the table or model, and what its page shows beside it.
-
-    `details` are facts of one partition that the catalog keeps too, by partition key.
+    It knows the version of what was last read of a partition: None when nothing was there, no entry when not read.
     """
 
-    made: Made
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions_read: dict[str, str | None]
 
 
 @dataclass
@@ -97,8 +79,10 @@ class TableStorage:
         """The step's state, made when it is first asked for."""
         with self._lock:
             if (run_id, name) not in self._steps:
+                declaration = next(step for step in self.pipeline.steps if step.name == name)
+                self._forget_what_was_read(declaration, partitions)
                 self._steps[run_id, name] = Step(
-                    declaration=next(step for step in self.pipeline.steps if step.name == name),
+                    declaration=declaration,
                     partitions=list(partitions),
                     snapshot=Snapshot(self.catalog),
                     run_id=run_id,
@@ -106,6 +90,13 @@ class TableStorage:
                     log=str(self.environment.run_logs / f"{run_id}.log"),
                 )
             return self._steps[run_id, name]
+
+    def _forget_what_was_read(self, declaration: Declaration, partitions: Sequence[str]) -> None:
+        """What an earlier step read of a source is no input of this one."""
+        for name, source in self.sources.items():
+            if name in declaration.reads:
+                for partition in partitions:
+                    source.versions_read.pop(partition, None)
 
     def forget(self, step: Step) -> None:
         """Drop the state of a step that has ended."""
@@ -139,16 +130,40 @@ class TableStorage:
         """What the step reads of `asset`, for all of its partitions together: one frame, or models by partition."""
         read = step.declaration.reads[asset]
         outputs = step.snapshot.outputs(asset)
-        wanted = {key for partition in step.partitions for key in read.select(asset, partition, step.snapshot.outputs)}
+        wanted = {
+            key
+            for partition in step.partitions
+            for key in read.select(asset, partition, step.snapshot.outputs)
+        }
+        for key in sorted(wanted):
+            if outputs[key].rejected:
+                raise InputError(
+                    f"{asset} {key} was rejected by {outputs[key].rejected}; materialize it again, then what reads it"
+                )
         return self.read_table(asset, {key: outputs[key] for key in sorted(wanted)})
 
     def read_table(self, asset: str, outputs: Mapping[str, Output]) -> pd.DataFrame | dict[str, ModelFile]:
         """The rows of these outputs in one frame; for a model, the models by partition."""
         if asset not in SCHEMAS:
-            return {key: self._read_model(output) for key, output in outputs.items()}
-        parts = [tables.decode(self._read(asset, key, output)) for key, output in outputs.items()]
+            return {key: self._read_model(key, output) for key, output in outputs.items()}
+        parts = [self._read_rows(asset, key, output) for key, output in outputs.items()]
         empty = SCHEMAS[asset].arrow.empty_table()
         return tables.to_frame(pa.concat_tables([empty, *parts]))
+
+    def _read_rows(self, asset: str, partition: str, output: Output) -> pa.Table:
+        data = self._read(asset, partition, output)
+        again = f"materialize {asset} for {partition} again"
+        try:
+            table = tables.decode(data)
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{asset} {partition}: {self.file_url(output)} is damaged ({error}); {again}"
+            ) from error
+        if not table.schema.equals(SCHEMAS[asset].arrow):
+            raise InputError(
+                f"{asset} {partition}: {self.file_url(output)} has columns of another release; {again}"
+            )
+        return table
 
     def _read(self, asset: str, partition: str, output: Output) -> bytes:
         try:
@@ -159,28 +174,28 @@ class TableStorage:
                 f"materialize {asset} for {partition} again"
             ) from error
 
-    def _read_model(self, output: Output) -> ModelFile:
-        storage = self._storage_of(output)
-        card = json.loads(storage.read(output.path.removesuffix(".skops") + ".json"))
-        return ModelFile(storage.read(output.path), card["model_version"], card)
+    def _read_model(self, partition: str, output: Output) -> ModelFile:
+        beside = replace(output, path=output.path.removesuffix(".skops") + ".json")
+        card = json.loads(self._read("model card", partition, beside))
+        return ModelFile(self._read("model", partition, output), card["model_version"], card)
 
     def commit(self, asset: str, result: Result, step: Step) -> dict[str, Output]:
         """Store the step's output of `asset`, partition by partition, and make it current.
 
         A frame is split on its schema's partition column; rows of a partition that was not asked for are an error.
         """
-        made = result.made
-        parts = self._model_parts(made, step) if isinstance(made, ModelFile) else self._table_parts(asset, made, step)
+        parts = parts_of(asset, result.made, step.partitions)
         step.seconds = (datetime.now(UTC) - step.started_at).total_seconds()
         fingerprint = step.declaration.fingerprint(self.environment)
         outputs: dict[str, Output] = {}
         for partition, part in parts.items():
-            for path, data in part.files.items():
-                self.files.write(f"{asset}/{partition}/{path}", data)
+            folder = folder_of(asset, partition)
+            for name, content in part.files.items():
+                self.files.write(f"{folder}/{name}", content)
             main, data = next(iter(part.files.items()))
             outputs[partition] = Output(
                 content_version=part.version,
-                path=f"{asset}/{partition}/{main}",
+                path=f"{folder}/{main}",
                 rows=part.rows,
                 bytes=len(data),
                 inputs=self._inputs_read(step, partition),
@@ -205,62 +220,11 @@ class TableStorage:
         step.committed.update({(asset, partition): output for partition, output in outputs.items()})
 
     def _inputs_read(self, step: Step, partition: str) -> dict[str, str]:
-        """The input digests of one partition: sources in the version that was really read, not the one last seen."""
+        """The input digests of one partition: sources in the version that was really read, if any was."""
         inputs = step.snapshot.input_digests(step.declaration, partition)
         for name, source in self.sources.items():
-            if name in step.declaration.reads:
-                version = source.versions_read.get(partition)
+            # a partition that the step had no need to read stays as the snapshot has it
+            if isinstance(step.declaration.reads.get(name), SameKey) and partition in source.versions_read:
+                version = source.versions_read[partition]
                 inputs[name] = digest({partition: version} if version is not None else {})
         return inputs
-
-    def _table_parts(self, asset: str, frame: pd.DataFrame, step: Step) -> dict[str, _Part]:
-        schema, groups = SCHEMAS[asset], by_partition(asset, frame)
-        unknown = set(groups) - set(step.partitions)
-        if unknown:
-            raise ValueError(f"{asset}: rows of partitions that were not asked for: {sorted(unknown)[:5]}")
-        parts = {}
-        for partition in step.partitions:
-            table = tables.to_table(groups.get(partition, frame.iloc[:0]), schema, name=f"{asset} {partition}")
-            version = tables.content_version(table)
-            index = tuple(sorted({str(v) for v in table[schema.index_column].to_pylist()})) if schema.index_column else ()
-            parts[partition] = _Part({f"{version}.parquet": tables.encode(table)}, version, len(table), index)
-        return parts
-
-    def _model_parts(self, model: ModelFile, step: Step) -> dict[str, _Part]:
-        if len(step.partitions) != 1:
-            raise ValueError(f"{step.declaration.name}: a model is made for one partition, not {len(step.partitions)}")
-        version = model.version.rsplit("-", 1)[-1]
-        card = json.dumps({**model.card, "model_version": model.version}, indent=2, sort_keys=True).encode()
-        return {step.partitions[0]: _Part({f"{version}.skops": model.data, f"{version}.json": card}, version, 1)}
-
-
-@dataclass(frozen=True)
-class _Part:
-    files: Mapping[str, bytes]
-    version: str
-    rows: int
-    index: tuple[str, ...] = ()
-
-
-def by_partition(asset: str, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The frame's rows by partition key."""
-    schema = SCHEMAS[asset]
-    keys = frame[schema.partition_column]
-    if schema.columns[schema.partition_column].type == pa.date32():
-        keys = keys.dt.strftime("%Y-%m-%d")
-    return {str(key): rows for key, rows in frame.groupby(keys.to_numpy(), sort=False)}
-
-
-def preview(frame: pd.DataFrame, *, rows: int = 5) -> str:
-    """The first rows as a Markdown table, long texts cut."""
-    head = frame.head(rows).map(_short)
-    lines = ["| " + " | ".join(head.columns) + " |", "|" + " --- |" * len(head.columns)]
-    lines += ["| " + " | ".join(values) + " |" for values in head.itertuples(index=False, name=None)]
-    return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= 40 else text[:39] + "…"
-

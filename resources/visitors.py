@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from resources.environment import Settings
+from resources.settings import Settings
 
 
 class VisitorSalt:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from photo_popularity.domain.schemas import SCHEMAS
-from resources.environment import Environment, Settings
+from photo_popularity.domain.schemas import SCHEMAS, TIMESTAMP
+from resources.environment import Environment
 from resources.installation import Installation, install
+from resources.output_parts import ModelFile, Result
 from resources.pipeline import Declaration, Pipeline
-from resources.table_storage import ModelFile, Result
+from resources.settings import Settings
 
 FILE_STEPS = {"photo_content": "photo_files", "cat_dog_scores": "photo_files", "log_signals": "log_files"}
 STEPS = (
@@ -47,9 +49,10 @@ def an_installation(environment: Environment) -> Installation:
 def a_frame(asset: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows of an asset; columns that are not given are null."""
     frame = pd.DataFrame(rows, columns=list(SCHEMAS[asset].columns))
-    for column in ("day", "feature_day"):
-        if column in frame:
-            frame[column] = pd.to_datetime(frame[column]).astype("datetime64[us]")
+    for column, field in SCHEMAS[asset].columns.items():
+        if pa.types.is_temporal(field.type):
+            moments = pd.to_datetime(frame[column], utc=True)
+            frame[column] = moments if field.type.equals(TIMESTAMP) else moments.dt.tz_localize(None)
     return frame
 
 
@@ -70,7 +73,9 @@ def commit(
     installation.storage.forget(step)
 
 
-def fail(installation: Installation, asset: str, error: str, *, partitions: list[str], run_id: str = "run-1") -> None:
+def fail(
+    installation: Installation, asset: str, error: str, *, partitions: list[str], run_id: str = "run-1"
+) -> None:
     """Record that a run failed to make the partitions."""
     step = installation.storage.step(run_id, asset, partitions=partitions, launched_by="ann")
     installation.storage.begin(step)
@@ -88,7 +93,13 @@ def behavior(day: str, **views: int) -> pd.DataFrame:
 def photo(photo_id: str, day: str, **columns: Any) -> pd.DataFrame:
     """One row of photo_metadata, uploaded at noon."""
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=UTC)
-    given = {"owner_id": "owner", "title": "A title", "file": f"{photo_id}.jpg", "uploaded_at": noon, **columns}
+    given = {
+        "owner_id": "owner",
+        "title": "A title",
+        "file": f"{photo_id}.jpg",
+        "uploaded_at": noon,
+        **columns,
+    }
     return a_frame("photo_metadata", [{"day": day, "photo_id": photo_id, **given}])
 
 
@@ -108,7 +119,9 @@ def predictions(day: str, **expected: float) -> pd.DataFrame:
     return a_frame("popularity_predictions", rows)
 
 
-def evaluation(day: str, scores: Mapping[tuple[str, str], tuple[float, float]], *, promoted: bool) -> pd.DataFrame:
+def evaluation(
+    day: str, scores: Mapping[tuple[str, str], tuple[float, float]], *, promoted: bool
+) -> pd.DataFrame:
     """Rows of model_evaluation from (correlation, error) by (segment, predictor), with intervals of 0.1 around each."""
     rows = []
     for (segment, predictor), (spearman, mae) in scores.items():

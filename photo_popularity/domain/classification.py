@@ -50,6 +50,8 @@ class SklearnClassifier:
 
     def __init__(self, data: bytes, *, name: str = "classifier") -> None:
         # scikit-learn takes a second to import, and only scoring needs it
+        from threadpoolctl import ThreadpoolController
+
         from photo_popularity.domain.model_files import load_model
 
         model = load_model(data, name=name)
@@ -65,12 +67,15 @@ class SklearnClassifier:
         self._classes: list[str] = self.card["classes"]
         self.model_version = f"{FEATURES_VERSION}-{_digest(data)}"
         self.picture_pixels = PICTURE_PIXELS
+        # made after the model, because it knows only the libraries that are loaded by then
+        self._threads = ThreadpoolController()
 
     def score(self, pixels: NDArray[np.uint8]) -> Scores:
         """See `Classifier.score`."""
-        decisions = mirrored_decisions(
-            self._pipeline, image_features(pixels), image_features(pixels[:, :, ::-1])
-        )
+        # the products are small: on a busy machine threads that wait for each other took longer than the work
+        with self._threads.limit(limits=1):
+            features, mirrored = image_features(pixels), image_features(pixels[:, :, ::-1])
+            decisions = mirrored_decisions(self._pipeline, features, mirrored)
         return in_class_order(self._calibrator.predict_proba(decisions), self._classes)
 
 

@@ -137,7 +137,7 @@ def _from_numbers(image: Image.Image, *, sixteen_bits: bool) -> Image.Image:
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
     highest = float(values.max(initial=0.0))
     if sixteen_bits or 255 < highest <= 65_535:
-        white = 255.0
+        white = 65_535.0
     elif highest > 65_535:
         white = highest
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ TIME_COLUMNS = ("uploaded_at", "updated_at", "deleted_at", "owner_joined_at")
 TEXT_COLUMNS = ("photo_id", "owner_id", "title", "album", "file")
 REQUIRED_COLUMNS = ("photo_id", "owner_id", "file")
 LARGEST_INT32 = 2**31 - 1
+# a bare number may be seconds, milliseconds or 20261001: nobody can tell
+_TIME = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class PhotoRows:
 def from_rows(rows: pd.DataFrame) -> PhotoRows:
     """The photo rows of the database (text or timestamps, as they come) with the UTC day of upload.
 
-    A row without photo_id, owner_id, file_name or a readable uploaded_at is left out and told in `unusable`; so is
-    the second row of one photo_id.
+    A row without photo_id, owner_id, file_name or a readable uploaded_at is left out and told in `unusable`. Of several
+    rows with one photo_id the earliest upload stays, whatever order they come in.
     """
     frame = rows.rename(columns={"file_name": "file"})
     for column in TIME_COLUMNS:
@@ -32,16 +35,18 @@ def from_rows(rows: pd.DataFrame) -> PhotoRows:
     for column in TEXT_COLUMNS:
         frame[column] = frame[column].map(lambda value: None if value is None else str(value)).astype("str")
     for column in ("width", "height"):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
+        numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
         frame[column] = numbers.where(numbers.between(1, LARGEST_INT32)).round().astype("Int32")
-    reasons = pd.Series("", index=frame.index)
+    frame = frame.sort_values(["uploaded_at", *frame.columns.drop("uploaded_at")], ignore_index=True)
+    reasons = pd.Series("", index=frame.index, dtype="str")
     for column in REQUIRED_COLUMNS:
         reasons = reasons.where(frame[column].notna(), f"{column} is null")
     reasons = reasons.where(frame["uploaded_at"].notna(), "uploaded_at is no time")
-    reasons = reasons.where((reasons != "") | ~frame.duplicated("photo_id"), "photo_id stands there twice")
+    is_second = frame[reasons == ""].duplicated("photo_id").reindex(frame.index, fill_value=False)
+    reasons = reasons.where(~is_second, "photo_id stands there twice")
     frame["day"] = frame["uploaded_at"].dt.tz_localize(None).dt.normalize()
     unusable = [
-        f"photos row {photo_id!r}: {reason}; correct the row in the database"
+        f"photos row {_named(photo_id)}: {reason}; correct the row in the database"
         for photo_id, reason in zip(frame["photo_id"], reasons, strict=True)
         if reason
     ]
@@ -50,5 +55,11 @@ def from_rows(rows: pd.DataFrame) -> PhotoRows:
 
 
 def _utc(values: pd.Series) -> pd.Series:
-    parsed = pd.to_datetime(values.astype("str"), utc=True, errors="coerce", format="ISO8601")
+    texts = values.map(lambda value: str(value) if isinstance(value, date | str) else None).astype("str")
+    texts = texts.where(texts.str.fullmatch(_TIME))
+    parsed = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
     return parsed.astype("datetime64[us, UTC]")
+
+
+def _named(photo_id: object) -> str:
+    return repr(photo_id) if isinstance(photo_id, str) else "without photo_id"

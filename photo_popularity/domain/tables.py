@@ -27,7 +27,7 @@ def to_table(frame: pd.DataFrame, schema: TableSchema, *, name: str) -> pa.Table
     for column, field in zip(schema.columns, schema.arrow, strict=True):
         try:
             array = pa.Array.from_pandas(frame[column], type=field.type)
-        except (pa.ArrowException, TypeError) as error:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{name}.{column}: does not fit {field.type}: {error}") from error
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
         if not field.nullable and array.null_count:
@@ -88,5 +88,9 @@ def _update(digest: hashlib._Hash, array: pa.Array | pa.ChunkedArray) -> None:
         # adding zero turns -0.0 into 0.0: equal values must hash equally
         digest.update((values.to_numpy(zero_copy_only=False) + 0.0).tobytes())
     else:
-        as_integer = values.cast(pa.int64()) if pa.types.is_temporal(array.type) and not pa.types.is_date(array.type) else values
+        as_integer = (
+            values.cast(pa.int64())
+            if pa.types.is_temporal(array.type) and not pa.types.is_date(array.type)
+            else values
+        )
         digest.update(as_integer.to_numpy(zero_copy_only=False).tobytes())

@@ -1,0 +1,1 @@
+"""What a person does: the whole program, its pages and its command lines."""
