@@ -25,17 +25,18 @@ DAYS_SHOWN = 60
 def behavior_signals(
     context: dg.AssetExecutionContext, log_signals: pd.DataFrame, storage: TableStorage
 ) -> Result:
-    """One row is a photo on a UTC day: views, unique visitors, likes, downloads, bytes and external referrals by people,
-    and the views by robots apart.
+    """One row is a photo on a UTC day: what people did with it, and the views by robots apart.
 
-    Merged from the partial counts of every log file that holds lines of the day. A late or edited file recomputes
+    Views, unique visitors, likes, downloads, bytes and external referrals, merged from the partial counts of every log file that holds lines of the day. A late or edited file recomputes
     exactly the days inside it. A day is complete when the logs have passed its end.
     """
     signals = merge_signals(log_signals, [pd.Timestamp(key) for key in context.partition_keys])
     shown = {
         "views": int(signals["views"].sum()),
         "robot_views": int(signals["robot_views"].sum()),
-        "daily_views": picture(plots.daily_views(_with_days_before(signals, storage, context.partition_keys))),
+        "daily_views": picture(
+            plots.daily_views(_with_days_before(signals, storage, context.partition_keys))
+        ),
     }
     return Result(signals, shown)
 
@@ -45,5 +46,7 @@ def _with_days_before(signals: pd.DataFrame, storage: TableStorage, made: list[s
     last = date.fromisoformat(max(made))
     current = storage.catalog.current("behavior_signals")
     wanted = set(days_between(last - timedelta(days=DAYS_SHOWN - 1), last)) - set(made)
-    before = storage.read_table("behavior_signals", {day: current[day] for day in sorted(wanted & current.keys())})
+    before = storage.read_table(
+        "behavior_signals", {day: current[day] for day in sorted(wanted & current.keys())}
+    )
     return pd.concat([before, signals], ignore_index=True) if isinstance(before, pd.DataFrame) else signals

@@ -13,7 +13,11 @@ from resources.photo_database import PhotoDatabase
 
 
 @pipeline_asset(
-    partitions="days", reads={"photo_database": SameKey()}, group="sources", kinds=("sql", "parquet"), pool="photo_database"
+    partitions="days",
+    reads={"photo_database": SameKey()},
+    group="sources",
+    kinds=("sql", "parquet"),
+    pool="photo_database",
 )
 def photo_metadata(context: dg.AssetExecutionContext, photo_database: PhotoDatabase) -> pd.DataFrame:
     """One row is a photo as the database has it, deleted ones too, in the partition of its UTC day of upload.
@@ -25,4 +29,6 @@ def photo_metadata(context: dg.AssetExecutionContext, photo_database: PhotoDatab
     found = photo_database.read(date.fromisoformat(min(keys)), date.fromisoformat(max(keys)))
     for sentence in found.unusable:
         context.log.warning(sentence)
-    return found.frame[found.frame["day"].dt.strftime("%Y-%m-%d").isin(keys)]
+    # a backfill of scattered days reads the span between them
+    inside = found.frame["day"].dt.strftime("%Y-%m-%d").isin(keys)
+    return found.frame.loc[inside]

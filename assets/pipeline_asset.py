@@ -15,14 +15,16 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.column_schema import table_schema
 from partitions.files import LOG_FILES, PHOTO_FILES
 from partitions.reads import Read
-from photo_popularity.domain.schemas import SCHEMAS, TableSchema
+from photo_popularity.domain.schemas import SCHEMAS
 from resources.environment import Environment
 from resources.io_managers import TableIOManager, classified, step_of
 from resources.output_parts import Result, by_partition
 from resources.pipeline import Declaration, PartitionKind, no_parameters
-from resources.table_storage import Step, TableStorage
+from resources.steps import Step
+from resources.table_storage import TableStorage
 
 SOURCES = ("photo_database", "photo_files", "log_files")
 OWNERS = ("team:photo-popularity",)
@@ -65,7 +67,10 @@ class PipelineAsset:
         @dg.multi_asset(
             name=self.declaration.name,
             outs={asset: self._out(asset) for asset in self.declaration.makes},
-            ins={n: dg.AssetIn(n, partition_mapping=reads[n].mapping(), input_manager_key=IO_MANAGER) for n in self.inputs},
+            ins={
+                n: dg.AssetIn(n, partition_mapping=reads[n].mapping(), input_manager_key=IO_MANAGER)
+                for n in self.inputs
+            },
             deps=sources,
             partitions_def=kinds[self.declaration.partitions],
             backfill_policy=self._backfill_policy,
@@ -119,7 +124,9 @@ class PipelineAsset:
         if len(step.partitions) > 1:
             self._tell_partitions(context, step, results)
 
-    def _tell_partitions(self, context: dg.AssetExecutionContext, step: Step, results: Mapping[str, Result]) -> None:
+    def _tell_partitions(
+        self, context: dg.AssetExecutionContext, step: Step, results: Mapping[str, Result]
+    ) -> None:
         """One event a partition with its own data version: for a range Dagster writes one version for all of it."""
         manager: TableIOManager = getattr(context.resources, IO_MANAGER)
         for asset, result in results.items():
@@ -183,22 +190,6 @@ def pipeline_asset(
     return declare
 
 
-def table_schema(schema: TableSchema) -> dg.TableSchema:
-    """The schema as the asset's page shows it."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name,
-                type=str(column.type),
-                description=column.meaning,
-                constraints=dg.TableColumnConstraints(nullable=not column.required, unique=schema.key == (name,)),
-            )
-            for name, column in schema.columns.items()
-        ]
-    )
-
-
 def _results(returned: Any, makes: tuple[str, ...]) -> dict[str, Result]:
     by_asset = returned if isinstance(returned, Mapping) else {makes[0]: returned}
     return {asset: made if isinstance(made, Result) else Result(made) for asset, made in by_asset.items()}
-

@@ -35,6 +35,7 @@ PHOTOS_SHOWN = 10
 )
 def popularity_predictions(
     context: dg.AssetExecutionContext,
+    *,
     popularity_model: dict[str, ModelFile],
     photo_features: pd.DataFrame,
     photo_metadata: pd.DataFrame,
@@ -57,13 +58,15 @@ def popularity_predictions(
     predictions = pd.concat(frames, ignore_index=True)
     readable = photo_content.loc[photo_content["problem"].isna(), "file"]
     files = photo_metadata[photo_metadata["file"].isin(readable)].set_index("photo_id")["file"]
-    leading = predictions[predictions["day"] == predictions["day"].max()].nlargest(PHOTOS_SHOWN, "expected_views")
-    sheet = plots.contact_sheet(list(_tiles(leading, files.to_dict(), photo_files)))
+    leading = predictions[predictions["day"] == predictions["day"].max()].nlargest(
+        PHOTOS_SHOWN, "expected_views"
+    )
+    sheet = plots.contact_sheet(list(_tiles(leading, files, photo_files)))
     return Result(predictions, {"photos": len(predictions), "most_popular": picture(sheet)})
 
 
 def _tiles(
-    leading: pd.DataFrame, files: dict[str, str], photo_files: FileSource
+    leading: pd.DataFrame, files: pd.Series, photo_files: FileSource
 ) -> Iterator[tuple[str, float, bytes]]:
     """Each photo with its expected views and the bytes of its file; none where it cannot be read: a grey tile."""
     for photo_id, expected in zip(leading["photo_id"], leading["expected_views"], strict=True):

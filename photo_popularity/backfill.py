@@ -5,7 +5,7 @@ the others, one at a time. Each of these is an ordinary run, with its own log an
 """
 
 # no postponed annotations here: Dagster reads the class behind `config` from the annotation itself
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Literal
 
@@ -19,6 +19,7 @@ from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
 Order = Literal["newest-first", "oldest-first"]
 ORDERS: tuple[Order, ...] = ("newest-first", "oldest-first")
 BACKFILL_JOB = "ordered_backfill_job"
+BACKFILL_ID_TAG = "photo_popularity/backfill_id"
 
 
 class OrderedBackfill(dg.Config):
@@ -55,24 +56,48 @@ def run_backfill(
 ) -> list[str]:
     """Make the days one after the other, going on after a failure; returns the days that failed.
 
-    `tell` hears of each day as it ends, and whether it succeeded.
+    `tell` hears of each day as it ends, and whether it succeeded. InputError, before anything runs, for assets, days or
+    an order that do not exist.
     """
-    known = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    unknown = sorted(set(backfill.assets) - known)
-    if unknown:
-        raise InputError(f"no day asset is named {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    _check_assets(job, backfill.assets)
+    days = ordered_days(backfill.first_day, backfill.last_day, backfill.order)
+    _check_days(job, days)
     failed = []
-    for day in ordered_days(backfill.first_day, backfill.last_day, backfill.order):
+    for day in days:
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(asset) for asset in backfill.assets],
-            tags={PARTITION_TAG: day, BACKFILL_TAG: backfill_id, LAUNCHED_BY_TAG: launched_by, "dagster/priority": "-1"},
+            tags={
+                PARTITION_TAG: day,
+                BACKFILL_ID_TAG: backfill_id,
+                LAUNCHED_BY_TAG: launched_by,
+                "dagster/priority": "-1",
+            },
             raise_on_error=False,
         )
         tell(day, result.success)
         if not result.success:
             failed.append(day)
     return failed
+
+
+def _check_assets(job: dg.JobDefinition, assets: Sequence[str]) -> None:
+    known = sorted(key.to_user_string() for key in job.asset_layer.executable_asset_keys)
+    unknown = sorted(set(assets) - set(known))
+    if unknown or not assets:
+        what = f"no day asset is named {', '.join(unknown)}" if unknown else "no asset is named"
+        raise InputError(f"{what}; known are {', '.join(known)}")
+
+
+def _check_days(job: dg.JobDefinition, days: Sequence[str]) -> None:
+    partitions = job.partitions_def
+    known = partitions.get_partition_keys() if partitions else []
+    outside = sorted(set(days) - set(known))
+    if outside:
+        span = f"from {known[0]} to {known[-1]}" if known else "none yet"
+        raise InputError(
+            f"{len(outside)} days from {outside[0]} to {outside[-1]} have no partition; there are partitions {span}"
+        )
 
 
 @dg.op(
@@ -88,7 +113,10 @@ def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) ->
     except InputError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     if failed:
-        raise dg.Failure(description=f"{len(failed)} days failed: {', '.join(failed)}; their runs say why", allow_retries=False)
+        raise dg.Failure(
+            description=f"{len(failed)} days failed: {', '.join(failed)}; their runs say why",
+            allow_retries=False,
+        )
 
 
 @dg.job(

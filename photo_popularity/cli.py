@@ -7,6 +7,7 @@ stand inside the commands, so that `query` and `history` answer at once.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -104,7 +105,7 @@ def query(
     from photo_popularity.query import run_query
     from photo_popularity.query_formats import render
 
-    typer.echo(render(run_query(_environment(env), sql), form))
+    typer.echo(render(run_query(_environment(env), sql), form, width=_terminal_width()))
 
 
 @app.command()
@@ -125,7 +126,8 @@ def history(
         picture_of_runtimes(environment, picture)
         typer.echo(f"wrote {picture}")
         return
-    typer.echo(render_history(history_rows(environment, assets=assets or (), run_id=run_id, limit=limit), form, every=every))
+    rows = history_rows(environment, assets=assets or (), run_id=run_id, limit=limit)
+    typer.echo(render_history(rows, form, every=every, width=_terminal_width()))
 
 
 @app.command()
@@ -193,6 +195,8 @@ def dev(
     environment = read_environment()
     home = prepare_home(environment)
     variables = {**os.environ, "DAGSTER_HOME": str(home), "PHOTO_POPULARITY_HOME": str(environment.home)}
+    # it advises another command, whose package only tests install
+    variables.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
     typer.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)")
     dagster = Path(sys.executable).with_name("dagster")
     workspace = CHECKOUT / "workspace.yaml"
@@ -201,6 +205,10 @@ def dev(
 
 def _environment(name: str | None) -> Environment:
     return read_environment({**os.environ, "PHOTO_POPULARITY_ENV": name} if name else None)
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _day(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -83,4 +84,9 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
+    # notices of what is beta and preview are for us, who pin Dagster's version and test what we lean on
+    for category in (dg.BetaWarning, dg.PreviewWarning):
+        warnings.filterwarnings("ignore", category=category)
+    # the model wants a run a day, the tables one run for all: a backfill of the whole job takes a run a day
+    warnings.filterwarnings("ignore", message=".*varying BackfillPolicies")
     return build_defs(read_environment())

@@ -45,7 +45,8 @@ def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Chang
             sorted(
                 k
                 for k in both
-                if before[k].content_version == now[k].content_version and dict(before[k].detail) != dict(now[k].detail)
+                if before[k].content_version == now[k].content_version
+                and dict(before[k].detail) != dict(now[k].detail)
             )
         ),
     )
@@ -68,8 +69,11 @@ def detect_files(
         catalog.set_current(source, {key: state.files[key] for key in moved})
     if found.removed:
         _withdraw(installation, source, found.removed)
-    _align_keys(instance, source, [*state.files, *unsettled])
-    unreadable = (f"{source}: {key} cannot be read ({why}); check its permissions" for key, why in state.unreadable.items())
+    _align_keys(instance, source, {*state.files, *unsettled})
+    unreadable = (
+        f"{source}: {key} cannot be read ({why}); check its permissions"
+        for key, why in state.unreadable.items()
+    )
     return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)))
 
 

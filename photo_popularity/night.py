@@ -14,9 +14,17 @@ import dagster as dg
 
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files
-from photo_popularity.jobs import JOB_OF_KIND
-from photo_popularity.planning import Batch, assets_of, first_known_day, last_complete_day, next_batch, range_tags
 from photo_popularity.domain.errors import InputError
+from photo_popularity.jobs import JOB_OF_KIND
+from photo_popularity.planning import (
+    Batch,
+    assets_of,
+    first_known_day,
+    last_complete_day,
+    next_batch,
+    range_tags,
+    yesterday,
+)
 from resources.environment import Environment
 from resources.installation import Installation, install
 from resources.io_managers import LAUNCHED_BY_TAG
@@ -40,12 +48,13 @@ class Observer:
 
 @dataclass
 class Night:
-    """What a night did: its day, its runs, and the failures that are left."""
+    """What a night did: its day, its runs, the failures that are left, and the (step, partition) pairs tried."""
 
     environment: Environment
     day: date | None = None
     run_ids: list[str] = field(default_factory=list)
     failed_runs: list[str] = field(default_factory=list)
+    tried: set[tuple[str, str]] = field(default_factory=set, repr=False)
     detected: dict[str, Changes] = field(default_factory=dict)
 
 
@@ -65,20 +74,36 @@ def run_night(
     """
     observer = observer or Observer()
     build = build or (lambda environment, installation: build_defs(environment, installation=installation))
+    if until is not None and until > yesterday():
+        raise InputError(
+            f"the night of {until} is not over yet (UTC); the last one that is, is {yesterday()}"
+        )
     installation = install(environment, PIPELINE)
     night = Night(environment)
     unusable = _detect(night, installation, instance, observer)
     launch = partial(_launch, instance=instance, run_config=run_config)
-    _settle(night, installation, partial(launch, build(environment, installation)), steps=FILE_STEPS, observer=observer)
+    _settle(
+        night,
+        installation,
+        partial(launch, build(environment, installation)),
+        steps=FILE_STEPS,
+        observer=observer,
+    )
     if unusable:
         raise unusable[0]
     night.day = until or last_complete_day(installation)
+    if night.day < first_known_day(installation):
+        raise InputError(
+            f"nothing is known up to {night.day}: the first upload or log line is of {first_known_day(installation)}"
+        )
     if not fixed_first_day:
-        first = min(first_known_day(installation), night.day)
-        environment = replace(environment, settings=replace(environment.settings, first_day=first.isoformat()))
+        first = first_known_day(installation).isoformat()
+        environment = replace(environment, settings=replace(environment.settings, first_day=first))
         installation = install(environment, PIPELINE)
     night.environment = environment
-    _settle(night, installation, partial(launch, build(environment, installation)), steps=None, observer=observer)
+    _settle(
+        night, installation, partial(launch, build(environment, installation)), steps=None, observer=observer
+    )
     return night
 
 
@@ -111,11 +136,10 @@ def _settle(
     observer: Observer,
 ) -> None:
     """Run batch after batch until nothing is out of date; a step that failed on a partition is not tried again."""
-    done: set[tuple[str, str]] = set()
-    while batch := next_batch(installation, night.day or date.max, steps=steps, done=done):
+    while batch := next_batch(installation, night.day or date.max, steps=steps, done=night.tried):
         observer.started(batch)
         result = launch(installation, batch)
-        done.update((step, partition) for step in batch.steps for partition in batch.partitions)
+        night.tried.update((step, partition) for step in batch.steps for partition in batch.partitions)
         night.run_ids.append(result.run_id)
         if not result.success:
             night.failed_runs.append(result.run_id)

@@ -58,14 +58,18 @@ def last_complete_day(installation: Installation, *, over: date | None = None) -
 def first_known_day(installation: Installation) -> date:
     """The first day with an upload, or with log lines no more than a month before that."""
     uploads = sorted(installation.catalog.current("photo_database"))
-    logged = sorted({day for output in installation.catalog.current("log_signals").values() for day in output.index})
+    logged = sorted(
+        {day for output in installation.catalog.current("log_signals").values() for day in output.index}
+    )
     if not uploads:
         raise InputError("the photo database holds no usable photo; check --database")
     earliest = str(date.fromisoformat(uploads[0]) - timedelta(days=31))
     return date.fromisoformat(min([uploads[0], *[day for day in logged if day >= earliest]]))
 
 
-def expected_partitions(installation: Installation, step: Declaration, night: date, snapshot: Snapshot) -> list[str]:
+def expected_partitions(
+    installation: Installation, step: Declaration, night: date, snapshot: Snapshot
+) -> list[str]:
     """The partitions of the step that should exist once the night is done."""
     if step.partitions != "days":
         return sorted(snapshot.outputs(step.partitions))
@@ -73,10 +77,11 @@ def expected_partitions(installation: Installation, step: Declaration, night: da
         return [str(night)]
     first, last = str(installation.environment.settings.first_partition_day), str(night)
     logged = {day for output in snapshot.outputs("log_signals").values() for day in output.index}
-    inside = sorted(day for day in logged if first <= day <= last)
-    days = set(days_between(date.fromisoformat(inside[0]), night)) if inside else {last}
     if step.name == "photo_metadata":
-        days.update(snapshot.outputs("photo_database"))
+        logged.update(snapshot.outputs("photo_database"))
+    inside = [day for day in logged if first <= day <= last]
+    # without a gap: days on which nothing happened are cheap to make, and one run takes them all
+    days = set(days_between(date.fromisoformat(min(inside, default=last)), night))
     # a day whose last photo or log file is gone is made once more, empty
     days.update(*(snapshot.outputs(asset) for asset in step.makes))
     return sorted(day for day in days if first <= day <= last)
@@ -98,28 +103,34 @@ def next_batch(
     chosen: list[str] = []
     kind: PartitionKind = "days"
     wanted: list[str] = []
-    waiting: set[str] = set()
+    made: set[str] = set()
+    unsettled: set[str] = set()  # assets that are to change, and not or not wholly in this run
     for step in installation.pipeline.steps:
         if steps is not None and step.name not in steps:
             continue
-        expected = expected_partitions(installation, step, night, snapshot)
-        held = set(snapshot.waiting(step, expected))
-        stale = installation.pipeline.out_of_date(step, expected, snapshot, installation.environment)
-        stale = [key for key in stale if key not in held and (step.name, key) not in done]
-        snapshot.hold(step, sorted(held))
-        if not stale:
-            continue
-        if not chosen:
-            kind = step.partitions
-            wanted = contiguous(stale)[0] if kind == "days" else stale
+        stale = _startable(installation, step, night, snapshot, done)
+        if stale and not chosen:
+            kind, wanted = step.partitions, contiguous(stale)[0] if step.partitions == "days" else stale
+        fits = step.partitions == kind and set(wanted) <= set(stale) and (kind == "days" or wanted == stale)
+        if stale and fits and not unsettled.intersection(step.reads):
             chosen.append(step.name)
-            continue
-        takes_same = step.partitions == kind and (set(wanted) <= set(stale) if kind == "days" else wanted == stale)
-        if takes_same and not waiting.intersection(step.reads):
-            chosen.append(step.name)
-        else:
-            waiting.update(step.makes)
+            made.update(step.makes)
+            if len(stale) > len(wanted):
+                unsettled.update(step.makes)
+        elif stale or (made | unsettled).intersection(step.reads):
+            unsettled.update(step.makes)
     return Batch(tuple(chosen), tuple(wanted), kind) if chosen else None
+
+
+def _startable(
+    installation: Installation, step: Declaration, night: date, snapshot: Snapshot, done: Set[tuple[str, str]]
+) -> list[str]:
+    """The partitions of the step that are out of date and need not wait; those that wait are held in the snapshot."""
+    expected = expected_partitions(installation, step, night, snapshot)
+    held = set(snapshot.waiting(step, expected))
+    stale = installation.pipeline.out_of_date(step, expected, snapshot, installation.environment)
+    snapshot.hold(step, sorted(held))
+    return [key for key in stale if key not in held and (step.name, key) not in done]
 
 
 def assets_of(installation: Installation, batch: Batch) -> list[str]:

@@ -64,12 +64,20 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
         night=lambda: last_complete_day(installation),
     )
     return [
-        _sensor("photo_files_sensor", "Photo files that came, changed or disappeared.", installation, photo_files),
         _sensor(
-            "log_files_sensor", "Log files that came, changed or disappeared, once they are quiet.", installation, log_files
+            "photo_files_sensor", "Photo files that came, changed or disappeared.", installation, photo_files
         ),
         _sensor(
-            "photo_database_sensor", "Upload days whose photos changed in the database.", installation, database
+            "log_files_sensor",
+            "Log files that came, changed or disappeared, once they are quiet.",
+            installation,
+            log_files,
+        ),
+        _sensor(
+            "photo_database_sensor",
+            "Upload days whose photos changed in the database.",
+            installation,
+            database,
         ),
         _sensor(
             "changed_days_sensor",
@@ -102,7 +110,9 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
         for warning in changes.warnings:
             context.log.warning(warning)
         if batch is None:
-            waits = f"{waiting} pieces of work were requested before and have not succeeded; they wait a while"
+            waits = (
+                f"{waiting} pieces of work were requested before and have not succeeded; they wait a while"
+            )
             return dg.SensorResult(skip_reason=waits if waiting else "nothing is out of date")
         # no run key: whether the same work may run once more is for the attempts to say
         request = dg.RunRequest(
@@ -153,7 +163,11 @@ def work_of(installation: Installation, batch: Batch) -> str:
             partition,
             step.fingerprint(installation.environment),
             sorted(snapshot.input_digests(step, partition).items()),
-            [output.content_version for asset in step.makes if (output := snapshot.outputs(asset).get(partition))],
+            [
+                output.content_version
+                for asset in step.makes
+                if (output := snapshot.outputs(asset).get(partition))
+            ],
         )
         for step in steps
         for partition in batch.partitions

@@ -78,7 +78,7 @@ def _cannot_be_locked(file: Path) -> bool:
 
     In write-ahead mode even a reader needs them. Nobody writes while there is no log, so none are needed.
     """
-    if os.access(file.parent, os.W_OK) or file.with_name(file.name + "-wal").exists():
+    if os.access(file.parent, os.W_OK, effective_ids=True) or file.with_name(file.name + "-wal").exists():
         return False
     with file.open("rb") as stream:
         return stream.read(20)[18:20] == WRITE_AHEAD_LOG

@@ -8,7 +8,7 @@ spends its time there. This one keeps an engine a file. It is the only module he
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[tuple[int, str], sa.Engine] = {}
+        self._present: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -65,6 +66,27 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the table exists; asked for with each event, and no table ever goes away."""
+        return self._once(
+            f"table {table_name}", lambda: super(PooledSqliteEventLogStorage, self).has_table(table_name)
+        )
+
+    def has_secondary_index(self, name: str) -> bool:
+        """Whether that migration of the data is complete."""
+        return self._once(
+            f"index {name}", lambda: super(PooledSqliteEventLogStorage, self).has_secondary_index(name)
+        )
+
+    def _has_asset_key_index_cols_on_connection(self, conn: sa.Connection) -> bool:
+        stock = super()._has_asset_key_index_cols_on_connection
+        return self._once("asset key columns", lambda: stock(conn))
+
+    def _once(self, what: str, ask: Callable[[], bool]) -> bool:
+        if what not in self._present and ask():
+            self._present.add(what)
+        return what in self._present
 
     def wipe(self) -> None:
         """Delete all events, and let go of the files that are gone."""

@@ -10,7 +10,8 @@ from resources.environment import Environment
 from resources.photo_database import PhotoDatabase
 from resources.pipeline import Pipeline
 from resources.sources import FileSource
-from resources.table_storage import Source, TableStorage
+from resources.steps import Source
+from resources.table_storage import TableStorage
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from resources.output_parts import Made, Result
 from resources.pipeline import digest
 from resources.previews import preview
 from resources.sources import SourceUnavailable
-from resources.table_storage import Step, TableStorage
+from resources.steps import Step
+from resources.table_storage import TableStorage
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -88,18 +89,23 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
     """The state of the step that this Dagster step context belongs to."""
     definition = context.run_partitions_def
     if definition is None:
-        raise InputError("this run names no partition; launch it with a partition key or a range")
+        raise unusable_run("this run names no partition; launch it with a partition key or a range")
     tags = context.dagster_run.tags
     partitions = partitions_of_run(tags, definition, context.instance)
     if not partitions:
-        raise InputError("this run names no partition; launch it with a partition key or a range")
+        raise unusable_run("this run names no partition; launch it with a partition key or a range")
     if WORK_ORDER_TAG in tags and tags[WORK_ORDER_TAG] != work_order(partitions):
-        raise InputError(
+        raise unusable_run(
             "the files of this run were moved to another run since it was launched; launch it again"
         )
     return storage.step(
         context.run_id, context.op_def.name, partitions=partitions, launched_by=launched_by(tags, storage)
     )
+
+
+def unusable_run(why: str) -> dg.Failure:
+    """A run that was launched wrongly: the same run would fail again."""
+    return dg.Failure(description=why, allow_retries=False)
 
 
 def partitions_of_run(

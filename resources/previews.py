@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isnan
+
 import pandas as pd
 
 LONGEST_TEXT = 40
@@ -15,25 +18,32 @@ def preview(frame: pd.DataFrame, *, rows: int = 5) -> str:
 
     A wide table is turned over: each of its columns becomes a line.
     """
-    texts = [_markdown(frame.head(count)) for count in range(rows, 0, -1)]
-    return next((text for text in texts if len(text) <= LONGEST_SHOWN_AT_ONCE), texts[-1])
+    cells = {name: [_short(value) for value in frame[name].head(rows)] for name in frame.columns}
+    counts = range(min(rows, len(frame)), 0, -1)
+    texts = (_markdown(cells, count) for count in counts)
+    return next(
+        (text for text in texts if len(text) <= LONGEST_SHOWN_AT_ONCE),
+        _markdown(cells, min(counts, default=0)),
+    )
 
 
-def _markdown(head: pd.DataFrame) -> str:
-    cells = head.map(_short)
-    if len(head.columns) <= WIDEST_TABLE:
-        header, lines = list(head.columns), cells.to_numpy().tolist()
+def _markdown(cells: Mapping[str, list[str]], count: int) -> str:
+    if len(cells) <= WIDEST_TABLE:
+        header = list(cells)
+        lines = [[column[row] for column in cells.values()] for row in range(count)]
     else:
-        header = ["column", *(f"row {number + 1}" for number in range(len(head)))]
-        lines = [[name, *cells[name]] for name in head.columns]
-    return "\n".join(_line(values) for values in (header, ["---"] * len(header), *lines))
+        header = ["column", *(f"row {number + 1}" for number in range(count))]
+        lines = [[name, *column[:count]] for name, column in cells.items()]
+    return "\n".join(_line(values) for values in (header, ["-"] * len(header), *lines))
 
 
 def _line(values: list[str]) -> str:
-    return "| " + " | ".join(values) + " |"
+    return f"|{'|'.join(values)}|"
 
 
 def _short(value: object) -> str:
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and isnan(value)):
+        return ""
     if isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
         value = value.date()
     text = f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from upath import UPath
 
@@ -16,6 +15,7 @@ from partitions.files import key_of, path_of
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
 from resources.folder_listing import FileStat, walk
+from resources.hashing_reader import HashingReader
 from resources.storage import open_folder
 
 CHUNK_BYTES = 1 << 20
@@ -106,11 +106,11 @@ class FileSource:
         return FileStart(data, passing.size, passing.content_version)
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[tuple[BinaryIO, _HashingReader]]:
+    def _opened(self, key: str) -> Iterator[tuple[BinaryIO, HashingReader]]:
         path = self.root / path_of(key)
         try:
             with path.open("rb") as raw:
-                passing = _HashingReader(raw)
+                passing = HashingReader(raw)
                 stream = io.BufferedReader(passing, CHUNK_BYTES)
                 try:
                     yield stream, passing
@@ -164,29 +164,6 @@ class FileSource:
                     unreadable[key] = error.strerror or str(error)
                 files[key] = Output(str(self.versions_read[key]), bytes=found.size, rows=1, detail=detail)
         return FolderState(files, tuple(sorted(unsettled)), unreadable)
-
-
-class _HashingReader(io.RawIOBase):
-    """Reads from a stream, and counts and hashes all that passes."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._digest = raw, hashlib.sha256()
-        self.size = 0
-
-    @property
-    def content_version(self) -> str:
-        """The version of what has passed."""
-        return self._digest.hexdigest()[:16]
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._raw.read(len(buffer))
-        self._digest.update(data)
-        self.size += len(data)
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _problem_of_name(key: str) -> str | None:

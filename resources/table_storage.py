@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -24,32 +23,8 @@ from resources.catalog_records import Execution, Output
 from resources.environment import Environment
 from resources.output_parts import ModelFile, Result, folder_of, parts_of
 from resources.pipeline import Declaration, Pipeline, Snapshot, digest
+from resources.steps import Source, Step
 from resources.storage import FileStorage
-
-
-class Source(Protocol):
-    """Something outside the pipeline that a step reads.
-
-    It knows the version of what was last read of a partition: None when nothing was there, no entry when not read.
-    """
-
-    versions_read: dict[str, str | None]
-
-
-@dataclass
-class Step:
-    """One step of one run while it executes."""
-
-    declaration: Declaration
-    partitions: list[str]
-    snapshot: Snapshot
-    run_id: str
-    launched_by: str
-    log: str
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
-    committed: dict[tuple[str, str], Output] = field(default_factory=dict)
-    seconds: float | None = None
 
 
 class TableStorage:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services.browser", "tests.services.postgres", "tests.services.s3"]
+pytest_plugins = [
+    "tests.night_fixtures",
+    "tests.services.browser",
+    "tests.services.postgres",
+    "tests.services.s3",
+]
 
 
 @pytest.fixture(scope="session")

@@ -65,9 +65,14 @@ def content_version(table: pa.Table) -> str:
     """
     digest = hashlib.sha256()
     for field in table.schema:
-        digest.update(f"{field.name}:{field.type};".encode())
+        digest.update(f"{field.name}:{_type_name(field.type)};".encode())
         _update(digest, table.column(field.name).combine_chunks())
     return digest.hexdigest()[:16]
+
+
+def _type_name(data_type: pa.DataType) -> str:
+    # a list's item is called otherwise once it has been in a Parquet file
+    return f"list<{_type_name(data_type.value_type)}>" if pa.types.is_list(data_type) else str(data_type)
 
 
 def _update(digest: hashlib._Hash, array: pa.Array | pa.ChunkedArray) -> None:

@@ -97,7 +97,7 @@ def test_a_second_run_recomputes_nothing_and_says_so(cli: CommandLine) -> None:
     before = cli.history()
     again = cli("run", "--sample")
     assert again.returncode == 0, again.stderr
-    assert "Nothing was recomputed" in again.stdout
+    assert "nothing was recomputed" in again.stdout
     assert len(cli.history()) == len(before)
 
 

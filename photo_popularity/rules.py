@@ -1,0 +1,197 @@
+"""What must hold of the data: rules of plain frames, and what each finds broken. How Dagster runs them is in `checks.py`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from partitions.files import file_of
+from photo_popularity.domain.schemas import SCHEMAS
+from resources.catalog_records import Output
+from resources.output_parts import by_partition
+from resources.pipeline import Snapshot
+from resources.table_storage import TableStorage
+
+PROBABILITY_TOLERANCE = 1e-6
+LOGS_MAY_END_EARLY_BY = timedelta(hours=1)
+DAYS_WITHOUT_UPLOAD = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: the rows, files or days that break the rule, and figures worth keeping."""
+
+    broken: Sequence[str] = ()
+    sentence: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a rule looks at: the rows of some partitions of an asset, and what they are compared with."""
+
+    asset: str
+    partitions: list[str]
+    rows: pd.DataFrame
+    storage: TableStorage
+    snapshot: Snapshot
+
+    @classmethod
+    def read(cls, storage: TableStorage, asset: str, partitions: Sequence[str] | None) -> Checked:
+        """The asset as it is now in these partitions, or in all: those that are there."""
+        snapshot = Snapshot(storage.catalog)
+        outputs = snapshot.outputs(asset)
+        present = list(outputs) if partitions is None else [key for key in partitions if key in outputs]
+        rows = storage.read_table(asset, {key: outputs[key] for key in present})
+        if not isinstance(rows, pd.DataFrame):
+            raise TypeError(f"{asset} is no table")
+        return cls(asset, present, rows, storage=storage, snapshot=snapshot)
+
+    def outputs(self, asset: str) -> dict[str, Output]:
+        """The current outputs of an asset."""
+        return self.snapshot.outputs(asset)
+
+    def other(self, asset: str) -> pd.DataFrame:
+        """The rows of another asset in the same partitions."""
+        outputs = self.outputs(asset)
+        rows = self.storage.read_table(
+            asset, {key: outputs[key] for key in self.partitions if key in outputs}
+        )
+        return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame()
+
+    def each(self) -> Iterator[Checked]:
+        """The same, partition by partition."""
+        rows = by_partition(self.asset, self.rows, self.partitions)
+        for key in self.partitions:
+            yield replace(self, rows=rows.get(key, self.rows.iloc[:0]), partitions=[key])
+
+
+Rule = Callable[[Checked], Finding]
+
+
+def keys_are_unique(checked: Checked) -> Finding:
+    """No two rows share the key of the table's schema."""
+    key = list(SCHEMAS[checked.asset].key)
+    double = checked.rows.loc[checked.rows.duplicated(key), key]
+    return Finding(
+        [" ".join(map(_word, row)) for row in double.itertuples(index=False)],
+        f"rows share their {', '.join(key)}",
+    )
+
+
+def visitors_within_views(checked: Checked) -> Finding:
+    """Nobody can be a visitor of a photo without viewing it."""
+    rows = checked.rows
+    broken = rows[rows["unique_visitors"] > rows["views"]]
+    return Finding(
+        _days_and_photos(broken), "photos have more visitors than views", {"views": int(rows["views"].sum())}
+    )
+
+
+def every_line_is_accounted_for(checked: Checked) -> Finding:
+    """The lines of a file are its good lines in `log_signals` and those in `quarantined_lines`."""
+    good = checked.rows.groupby("file")["lines"].sum()
+    rejected = checked.other("quarantined_lines")
+    quarantined = rejected.groupby("file").size()
+    broken, total = [], 0
+    for key in checked.partitions:
+        lines = int(checked.outputs("log_signals")[key].detail["lines"])
+        total += lines
+        found = int(good.get(file_of(key), 0)) + int(quarantined.get(file_of(key), 0))
+        if lines != found:
+            broken.append(f"{key}: {lines} lines, {found} good or quarantined")
+    return Finding(broken, "files lost lines", {"lines": total, "quarantined_lines": len(rejected)})
+
+
+def scores_are_probabilities(checked: Checked) -> Finding:
+    """Each score lies within [0, 1] and the three add up to one."""
+    scores = checked.rows[["p_cat", "p_dog", "p_neither"]]
+    inside = ((scores >= 0) & (scores <= 1)).all(axis=1)
+    whole = (scores.sum(axis=1) - 1).abs() < PROBABILITY_TOLERANCE
+    return Finding(
+        checked.rows.loc[~(inside & whole), "file"].tolist(), "files have scores that are no probabilities"
+    )
+
+
+def files_are_readable(checked: Checked) -> Finding:
+    """Every photo file is an image."""
+    return Finding(checked.rows["problem"].dropna().tolist(), "photo files could not be read")
+
+
+def every_photo_has_its_file(checked: Checked) -> Finding:
+    """Every living photo of the database has a file, and every file a photo."""
+    uploads = checked.outputs("photo_metadata")
+    wanted = {day: output for day, output in uploads.items() if day <= max(checked.partitions)}
+    photos = checked.storage.read_table("photo_metadata", wanted)
+    if not isinstance(photos, pd.DataFrame):
+        raise TypeError("photo_metadata is no table")
+    files = {file_of(key) for key in checked.outputs("photo_content")}
+    broken = [
+        f"{f}: a row without a file"
+        for f in sorted(set(photos.loc[photos["deleted_at"].isna(), "file"]) - files)
+    ]
+    # a file's row may stand on a day that no night has come to yet
+    if checked.outputs("photo_database").keys() <= wanted.keys():
+        broken += [f"{file}: a file without a row" for file in sorted(files - set(photos["file"]))]
+    return Finding(broken, "photos or files lack their other half; neither stops the rest")
+
+
+def logs_cover_the_day(checked: Checked) -> Finding:
+    """The logs reach the end of each day: else its counts are too low."""
+    outputs = checked.outputs("log_signals").values()
+    moments = [datetime.fromisoformat(o.detail["last_moment"]) for o in outputs if "last_moment" in o.detail]
+    latest = max(moments).replace(tzinfo=None) if moments else datetime.min
+    ends = {
+        key: datetime.fromisoformat(key) + timedelta(days=1) - LOGS_MAY_END_EARLY_BY
+        for key in checked.partitions
+    }
+    broken = [
+        f"{key}: the logs end at {latest:%Y-%m-%d %H:%M} UTC" for key, end in ends.items() if latest < end
+    ]
+    return Finding(broken, "days are not covered to their end; they are made again when the log arrives")
+
+
+def uploads_are_recent(checked: Checked) -> Finding:
+    """The database had an upload in the last days."""
+    uploads = checked.outputs("photo_database")
+    last = max(checked.partitions)
+    earliest = str(date.fromisoformat(last) - timedelta(days=DAYS_WITHOUT_UPLOAD))
+    recent = [day for day in uploads if earliest <= day <= last]
+    sentence = f"no photo was uploaded from {earliest} to {last}: is the database the live one?"
+    return Finding([] if recent else [last], sentence)
+
+
+def every_living_photo_is_predicted(checked: Checked) -> Finding:
+    """Each photo alive at the end of the night has exactly one prediction."""
+    alive = checked.other("photo_features")
+    told = _days_and_photos(checked.rows)
+    broken = sorted(set(_days_and_photos(alive)) ^ set(told)) + sorted(
+        p for p, n in Counter(told).items() if n > 1
+    )
+    return Finding(
+        broken, "photos are not predicted once, or predicted and not alive", {"photos": len(alive)}
+    )
+
+
+def model_beats_its_baselines(checked: Checked) -> Finding:
+    """The model ranks better and errs less than every baseline, on known and on new photos."""
+    broken = []
+    for (day, segment), rows in checked.rows.groupby(["day", "segment"]):
+        model = rows[rows["predictor"] == "model"].iloc[0]
+        for baseline in rows[rows["predictor"] != "model"].itertuples():
+            if not (model["spearman"] > baseline.spearman and model["mae_log1p"] < baseline.mae_log1p):
+                broken.append(f"{day:%Y-%m-%d} {segment}: not better than {baseline.predictor}")
+    return Finding(broken, "the model does not beat every baseline")
+
+
+def _days_and_photos(rows: pd.DataFrame) -> list[str]:
+    return [f"{day:%Y-%m-%d} {photo}" for day, photo in zip(rows["day"], rows["photo_id"], strict=True)]
+
+
+def _word(value: object) -> str:
+    return f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) else str(value)

@@ -1,0 +1,244 @@
+"""The catalog contract, on SQLite and on a real PostgreSQL: what is current, what was executed, and who may write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.catalog import Catalog, PublishedOutputs
+from resources.catalog_records import Execution, Output
+
+NOW = datetime(2026, 11, 18, 7, 0, tzinfo=UTC)
+FULL = Output(
+    content_version="abc",
+    path="photo_content/cat%2C a.jpg/abc.parquet",
+    rows=3,
+    bytes=2**40,
+    inputs={"photo_files": "123"},
+    fingerprint="f",
+    index=("2026-11-17", "猫.jpg"),
+    detail={"lines": 5, "last": "x", "nested": [1, None]},
+    environment="production",
+    run_id="run-1",
+)
+
+
+def execution(asset: str = "a", partition: str = "k", **fields: object) -> Execution:
+    given = {
+        "status": "started",
+        "run_id": "run-1",
+        "environment": "local",
+        "launched_by": "ann",
+        "started_at": NOW,
+    }
+    return Execution(asset=asset, partition=partition, **{**given, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/100% of ours/catalog.sqlite"
+    # as people write it, without the driver
+    return str(request.getfixturevalue("postgres_url")).replace("postgresql+psycopg2", "postgresql")
+
+
+def schema(url: str, label: str) -> str | None:
+    return None if url.startswith("sqlite") else f"photo_popularity_{label}"
+
+
+def place(url: str, label: str) -> str:
+    return url.replace("catalog.sqlite", f"{label}/catalog.sqlite")
+
+
+def a_catalog(url: str, label: str = "local", *, published: PublishedOutputs | None = None) -> Catalog:
+    return Catalog(place(url, label), schema=schema(url, label), published=published)
+
+
+def published_by(url: str, label: str) -> PublishedOutputs:
+    return PublishedOutputs(place(url, label), schema=schema(url, label))
+
+
+def test_an_output_is_kept_whole_and_the_last_one_is_current(url: str) -> None:
+    catalog = a_catalog(url)
+    catalog.set_current("a", {"k": replace(FULL, content_version="old"), "l": FULL})
+    catalog.set_current("a", {"k": FULL})
+    catalog.set_current("b", {"k": replace(FULL, rows=9)})
+    assert catalog.current("a") == {"k": FULL, "l": FULL}
+    assert a_catalog(url).current("a") == {"k": FULL, "l": FULL}
+
+
+def test_ten_thousand_outputs_are_kept_at_once(url: str) -> None:
+    catalog = a_catalog(url)
+    catalog.set_current("a", {f"file {number}.jpg": FULL for number in range(10_000)})
+    assert len(catalog.current("a")) == 10_000
+
+
+def test_what_is_withdrawn_is_gone_and_its_history_stays(url: str) -> None:
+    catalog, started = a_catalog(url), execution()
+    catalog.begin([started])
+    catalog.commit("a", {"k": (started, FULL)})
+    catalog.withdraw("a", ["k", "never there"])
+    assert catalog.current("a") == {}
+    [left] = catalog.executions()
+    assert (left.status, left.content_version) == ("succeeded", "abc")
+    catalog.set_current("a", {"k": FULL})
+    assert catalog.current("a") == {"k": FULL}
+
+
+def test_a_commit_makes_the_output_current_and_closes_its_execution(url: str) -> None:
+    catalog, started = a_catalog(url), execution(parameters={"salt": "1"}, log="/logs/run-1.log")
+    catalog.begin([started])
+    assert catalog.executions() == [started]
+    catalog.commit("a", {"k": (replace(started, seconds=1.5), FULL)})
+    told: dict[str, Any] = {"rows": 3, "bytes": 2**40, "content_version": "abc", "inputs": FULL.inputs}
+    assert catalog.executions() == [replace(started, status="succeeded", seconds=1.5, **told)]
+    assert catalog.current("a") == {"k": FULL}
+
+
+def test_a_failure_keeps_its_reason_and_leaves_the_old_output_current(url: str) -> None:
+    catalog, started = a_catalog(url), execution()
+    catalog.set_current("a", {"k": FULL})
+    catalog.begin([started])
+    # names of files that are no text come with the reason
+    catalog.fail([started], "nul \0 and \udcff")
+    [failed] = catalog.executions()
+    assert (failed.status, failed.error) == ("failed", "nul \\x00 and \\udcff")
+    assert failed.seconds is not None
+    assert catalog.current("a") == {"k": FULL}
+
+
+def test_executions_come_newest_first_whatever_zone_they_were_written_in(url: str) -> None:
+    catalog = a_catalog(url)
+    early = execution(
+        "a", "1", started_at=(NOW - timedelta(minutes=1)).astimezone(timezone(timedelta(hours=9)))
+    )
+    late = execution("b", "2", started_at=NOW, run_id="run-2")
+    catalog.begin([early, late])
+    assert [e.asset for e in catalog.executions()] == ["b", "a"]
+    assert [e.asset for e in catalog.executions(limit=1)] == ["b"]
+    assert [e.asset for e in catalog.executions(assets=["a"])] == ["a"]
+    assert [e.asset for e in catalog.executions(run_id="run-2")] == ["b"]
+    assert catalog.executions(assets=["a"])[0].started_at == early.started_at
+
+
+def test_nothing_to_do_is_no_error(url: str) -> None:
+    catalog = a_catalog(url)
+    catalog.begin([])
+    catalog.commit("a", {})
+    catalog.fail([], "why")
+    catalog.withdraw("a", [])
+    assert catalog.current("a") == {}
+
+
+WRITER = """
+import sys
+from resources.catalog import Catalog
+from resources.catalog_records import Output
+url, schema, me = sys.argv[1:]
+catalog = Catalog(url, schema=schema or None)
+for turn in range(20):
+    keys = [f"shared {n}" for n in range(20)] + [f"{me} {turn}"]
+    catalog.set_current("a", {key: Output(f"{me} {turn}") for key in (keys if me == "one" else reversed(keys))})
+"""
+
+
+def test_processes_that_start_and_write_at_once_lose_nothing(url: str) -> None:
+    command = [sys.executable, "-c", WRITER, place(url, "local"), schema(url, "local") or ""]
+    writers = [
+        subprocess.Popen([*command, name], env={**os.environ, "PYTHONPATH": "."}, stderr=subprocess.PIPE)
+        for name in ("one", "two", "three")
+    ]
+    errors = [writer.communicate(timeout=60)[1].decode() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], errors
+    current = a_catalog(url).current("a")
+    assert len(current) == 20 + 3 * 20
+    assert len({current[f"shared {n}"].content_version for n in range(20)}) == 1
+
+
+@pytest.mark.parametrize("label", ["one", "two", "three", "four", "five"])
+def test_many_who_open_a_new_catalog_at_once_all_get_it(url: str, label: str) -> None:
+    """PostgreSQL's "if not exists" fails when two ask at once."""
+    together = threading.Barrier(12)
+    found: list[dict[str, Output]] = []
+
+    def look() -> None:
+        catalog = a_catalog(url, label)
+        together.wait()
+        found.append(catalog.current("a"))
+
+    threads = [threading.Thread(target=look) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [{}] * 12
+
+
+def test_staging_sees_what_production_has_made_until_it_makes_its_own(url: str) -> None:
+    production = a_catalog(url, "production")
+    production.set_current("a", {"k": FULL, "l": FULL})
+    staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
+    own = replace(FULL, content_version="own", environment="staging-ann")
+    staging.set_current("a", {"k": own})
+    assert staging.current("a") == {"k": own, "l": FULL}
+    production.set_current("a", {"m": FULL})
+    assert sorted(staging.current("a")) == ["k", "l", "m"]
+
+
+def test_staging_never_changes_production(url: str) -> None:
+    production = a_catalog(url, "production")
+    production.set_current("a", {"k": FULL})
+    staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
+    staging.withdraw("a", ["k"])
+    assert staging.current("a") == {}
+    staging.commit("a", {"l": (execution(), FULL)})
+    assert production.current("a") == {"k": FULL}
+    assert production.executions() == []
+
+
+def test_a_production_that_does_not_exist_yet_is_an_empty_one_and_is_not_made(
+    url: str, tmp_path: Path
+) -> None:
+    staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
+    assert staging.current("a") == {}
+    assert not list(tmp_path.rglob("production"))
+
+
+def test_the_database_itself_refuses_to_write_what_is_published(url: str) -> None:
+    import sqlalchemy as sa
+
+    a_catalog(url, "production").set_current("a", {"k": FULL})
+    engine = published_by(url, "production")._engine
+    table = "photo_popularity_production.current_outputs" if schema(url, "production") else "current_outputs"
+    with pytest.raises(sa.exc.DBAPIError, match=r"read-only|readonly"), engine.begin() as connection:
+        connection.execute(sa.text(f"delete from {table}"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user without rights")
+def test_a_user_who_may_only_read_the_folder_reads_production(tmp_path: Path) -> None:
+    """In write-ahead mode SQLite makes files beside the database even to read it."""
+    folder = tmp_path / "production"
+    catalog = Catalog(f"sqlite:///{folder}/catalog.sqlite")
+    catalog.set_current("a", {"k": FULL})
+    for place_ in [folder, tmp_path, *tmp_path.parents[:3]]:
+        place_.chmod(place_.stat().st_mode | 0o055)
+
+    def read_as_nobody() -> list[str]:
+        os.seteuid(65534)
+        try:
+            return sorted(PublishedOutputs(f"sqlite:///{folder}/catalog.sqlite").current("a"))
+        finally:
+            os.seteuid(0)
+
+    assert read_as_nobody() == ["k"]
+    catalog._engine.dispose()
+    assert [path.name for path in folder.iterdir()] == ["catalog.sqlite"]
+    assert read_as_nobody() == ["k"]

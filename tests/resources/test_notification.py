@@ -1,0 +1,85 @@
+"""Telling people of a failed run, with a real server at the other end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from photo_popularity.domain.errors import InputError
+from resources.notification import SilentNotifier, WebhookNotifier, build_notifier
+
+
+@contextmanager
+def webhook(status: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A server that answers with this status, and what it was sent: content type and body."""
+    heard: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            heard.append((self.headers["Content-Type"], body))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is given
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook/s3cret", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_message_arrives_as_json() -> None:
+    with webhook(204) as (url, heard):
+        build_notifier(url).notify({"text": "run 7 failed: „nein“"})
+    [(content_type, body)] = heard
+    assert content_type == "application/json"
+    assert json.loads(body) == {"text": "run 7 failed: „nein“"}
+
+
+def test_a_service_that_does_not_take_it_is_an_error_without_the_secret() -> None:
+    with webhook(500) as (url, _), pytest.raises(OSError, match="500") as error:
+        build_notifier(url).notify({"text": "x"})
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_service_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(OSError, match="refused"):
+        build_notifier("http://127.0.0.1:9/hook").notify({"text": "x"})
+
+
+def test_a_service_that_speaks_no_http_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(b"220 mail ready\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(OSError, match="no answer in HTTP"):
+            WebhookNotifier(f"http://127.0.0.1:{server.getsockname()[1]}/").notify({"text": "x"})
+
+
+def test_without_a_webhook_nobody_is_told() -> None:
+    notifier = build_notifier("")
+    assert isinstance(notifier, SilentNotifier)
+    notifier.notify({"text": "x"})
+
+
+def test_an_address_that_is_none_is_told_at_once() -> None:
+    with pytest.raises(
+        InputError, match=r"setting 'failure_webhook' is 'file:///etc/passwd'; it must be an http\(s\) URL"
+    ):
+        build_notifier("file:///etc/passwd")

@@ -1,0 +1,249 @@
+"""Checks: literal rows that hold and that break each rule, and what a broken one stops."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from photo_popularity import rules
+from photo_popularity.checks import ERROR, RULES, WARN, evaluate
+from photo_popularity.planning import next_batch
+from photo_popularity.rules import Checked, Rule
+from resources.catalog_records import Output
+from resources.installation import Installation
+from tests import small_site
+from tests.night_fixtures import Place
+from tests.photo_site import LAST_DAY
+
+DAY, NEXT_DAY = "2026-10-10", "2026-10-11"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Installation:
+    return small_site.an_installation(small_site.an_environment(tmp_path))
+
+
+def checked(site: Installation, asset: str, rows: list[dict[str, Any]], partitions: list[str]) -> Checked:
+    """What a rule would look at if these rows were current."""
+    read = Checked.read(site.storage, asset, partitions)
+    return Checked(asset, partitions, small_site.a_frame(asset, rows), storage=site.storage, snapshot=read.snapshot)
+
+
+def broken(rule: Rule, looked_at: Checked) -> list[str]:
+    return list(rule(looked_at).broken)
+
+
+def test_rows_that_share_their_key_are_named(site: Installation) -> None:
+    rows = [{"day": DAY, "photo_id": photo} for photo in ("a", "b", "a")]
+    assert broken(rules.keys_are_unique, checked(site, "behavior_signals", rows[:2], [DAY])) == []
+    assert broken(rules.keys_are_unique, checked(site, "behavior_signals", rows, [DAY])) == ["2026-10-10 a"]
+
+
+@pytest.mark.parametrize(("visitors", "found"), [(2, []), (3, []), (4, ["2026-10-10 a"])])
+def test_nobody_visits_without_viewing(site: Installation, visitors: int, found: list[str]) -> None:
+    rows = [{"day": DAY, "photo_id": "a", "views": 3, "unique_visitors": visitors}]
+    assert broken(rules.visitors_within_views, checked(site, "behavior_signals", rows, [DAY])) == found
+
+
+@pytest.mark.parametrize(("lines", "found"), [(7, []), (8, ["a%2Cb.log: 8 lines, 7 good or quarantined"])])
+def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found: list[str]) -> None:
+    key = "a%2Cb.log"
+    quarantined = small_site.a_frame(
+        "quarantined_lines", [{"file": "a,b.log", "line_number": n, "reason": "odd", "line": ""} for n in (3, 4)]
+    )
+    small_site.commit(site, "quarantined_lines", quarantined, partitions=[key])
+    site.catalog.set_current("log_signals", {key: Output("1", detail={"lines": lines})})
+    rows = [{"file": "a,b.log", "lines": 3}, {"file": "a,b.log", "lines": 2}]
+    looked_at = Checked(
+        "log_signals",
+        [key],
+        small_site.a_frame("log_signals", [{"day": DAY, **row} for row in rows]),
+        storage=site.storage,
+        snapshot=rules.Snapshot(site.catalog),
+    )
+    assert broken(rules.every_line_is_accounted_for, looked_at) == found
+
+
+@pytest.mark.parametrize(
+    ("scores", "holds"),
+    [
+        ((0.2, 0.3, 0.5), True),
+        ((1.0, 0.0, 0.0), True),
+        ((0.2, 0.3, 0.4), False),  # 0.9 in all
+        ((1.2, -0.2, 0.0), False),
+        ((float("nan"), 0.5, 0.5), False),
+    ],
+)
+def test_scores_are_probabilities(site: Installation, scores: tuple[float, float, float], holds: bool) -> None:
+    rows = [{"file": "a.jpg", **dict(zip(("p_cat", "p_dog", "p_neither"), scores, strict=True))}]
+    looked_at = checked(site, "cat_dog_scores", rows, ["a.jpg"])
+    assert broken(rules.scores_are_probabilities, looked_at) == ([] if holds else ["a.jpg"])
+
+
+def test_a_photo_file_that_cannot_be_read_is_told_with_its_reason(site: Installation) -> None:
+    rows = [{"file": "a.jpg"}, {"file": "b.jpg", "problem": "b.jpg is a text"}]
+    assert broken(rules.files_are_readable, checked(site, "photo_content", rows, ["a.jpg"])) == ["b.jpg is a text"]
+
+
+def test_a_row_without_a_file_and_a_file_without_a_row_are_told(site: Installation) -> None:
+    photos = [
+        small_site.photo("a", DAY),
+        small_site.photo("gone", DAY),
+        small_site.photo("deleted", DAY, deleted_at=datetime(2026, 10, 11)),
+    ]
+    small_site.commit(site, "photo_metadata", pd.concat(photos, ignore_index=True), partitions=[DAY])
+    site.catalog.set_current("photo_content", {"a.jpg": Output("1"), "odd%2C.jpg": Output("1")})
+    looked_at = checked(site, "photo_features", [], [DAY])
+    assert broken(rules.every_photo_has_its_file, looked_at) == [
+        "gone.jpg: a row without a file",
+        "odd,.jpg: a file without a row",
+    ]
+    # the row of a file may be of a day that no night has come to yet
+    site.catalog.set_current("photo_database", {DAY: Output("1"), NEXT_DAY: Output("1")})
+    looked_at = checked(site, "photo_features", [], [DAY])
+    assert broken(rules.every_photo_has_its_file, looked_at) == ["gone.jpg: a row without a file"]
+
+
+@pytest.mark.parametrize(
+    ("last_moment", "found"),
+    [
+        ("2026-10-10T23:30:00+00:00", []),
+        ("2026-10-11T05:00:00+00:00", []),
+        ("2026-10-10T20:00:00+00:00", ["2026-10-10: the logs end at 2026-10-10 20:00 UTC"]),
+    ],
+)
+def test_the_logs_reach_the_end_of_the_day(site: Installation, last_moment: str, found: list[str]) -> None:
+    site.catalog.set_current("log_signals", {"a.log": Output("1", detail={"last_moment": last_moment})})
+    assert broken(rules.logs_cover_the_day, checked(site, "behavior_signals", [], [DAY])) == found
+
+
+@pytest.mark.parametrize(("upload", "found"), [("2026-10-07", []), ("2026-10-06", [DAY]), ("2026-10-11", [DAY])])
+def test_the_database_had_an_upload_in_the_last_days(site: Installation, upload: str, found: list[str]) -> None:
+    site.catalog.set_current("photo_database", {upload: Output("1")})
+    assert broken(rules.uploads_are_recent, checked(site, "photo_metadata", [], [DAY])) == found
+
+
+def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None:
+    features = small_site.a_frame("photo_features", [{"day": DAY, "photo_id": photo} for photo in ("a", "b")])
+    site.catalog.set_current("photo_features", {})
+    looked_at = checked(site, "popularity_predictions", [{"day": DAY, "photo_id": p} for p in ("a", "b")], [DAY])
+
+    class Told(Checked):
+        def other(self, asset: str) -> pd.DataFrame:
+            assert asset == "photo_features"
+            return features
+
+    def predicted(*photos: str) -> list[str]:
+        rows = small_site.a_frame("popularity_predictions", [{"day": DAY, "photo_id": p} for p in photos])
+        told = Told(looked_at.asset, [DAY], rows, storage=site.storage, snapshot=looked_at.snapshot)
+        return broken(rules.every_living_photo_is_predicted, told)
+
+    assert predicted("a", "b") == []
+    assert predicted("a") == ["2026-10-10 b"]
+    assert predicted("a", "b", "c") == ["2026-10-10 c"]
+    assert predicted("a", "b", "b") == ["2026-10-10 b"]
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ((0.6, 0.4), []),
+        ((0.5, 0.4), ["2026-10-10 known: not better than last_week"]),  # ranks no better
+        ((0.6, 0.5), ["2026-10-10 known: not better than last_week"]),  # errs no less
+        ((float("nan"), 0.4), ["2026-10-10 known: not better than last_week"]),
+    ],
+)
+def test_the_model_beats_every_baseline(site: Installation, model: tuple[float, float], found: list[str]) -> None:
+    rows = [
+        {"day": DAY, "segment": "known", "predictor": name, "spearman": spearman, "mae_log1p": error}
+        for name, (spearman, error) in {"model": model, "last_week": (0.5, 0.5)}.items()
+    ]
+    assert broken(rules.model_beats_its_baselines, checked(site, "model_evaluation", rows, [DAY])) == found
+
+
+@pytest.mark.parametrize(("asset", "rule"), [(asset, rule) for asset, _, rule, _ in RULES])
+def test_a_check_of_an_asset_that_was_never_made_has_nothing_to_look_at(
+    site: Installation, asset: str, rule: Rule
+) -> None:
+    result = evaluate(rule, Checked.read(site.storage, asset, None), WARN)
+    assert (result.passed, result.description) == (True, "there is nothing to look at yet")
+
+
+def test_what_is_wrong_enough_to_spread_blocks_and_the_rest_warns() -> None:
+    severities = {(asset, name): severity for asset, name, _, severity in RULES}
+    assert {key for key, severity in severities.items() if severity == WARN} == {
+        ("behavior_signals", "logs_cover_the_day"),
+        ("photo_content", "files_are_readable"),
+        ("photo_metadata", "uploads_are_recent"),
+        ("photo_features", "every_photo_has_its_file"),
+        ("model_evaluation", "model_beats_its_baselines"),
+    }
+
+
+@pytest.mark.parametrize(("asset", "name"), [(asset, name) for asset, name, _, _ in RULES])
+def test_a_check_launched_alone_looks_at_every_partition(place: Place, asset: str, name: str) -> None:
+    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    definitions = place.definitions
+    only = dg.Definitions(
+        asset_checks=[c for c in definitions.asset_checks or [] if isinstance(c, dg.AssetChecksDefinition)],
+        assets=definitions.assets,
+        resources=definitions.resources,
+        jobs=[dg.define_asset_job("alone", dg.AssetSelection.checks(key))],
+    )
+    result = only.resolve_job_def("alone").execute_in_process(instance=place.instance, raise_on_error=False)
+    assert result.success
+    evaluations = [e for e in result.get_asset_check_evaluations() if e.partition is None]
+    assert [evaluation.asset_check_key for evaluation in evaluations] == [key]
+    assert evaluations[0].description is not None
+
+
+def broken_counts(place: Place) -> None:
+    """The next scan of a log comes out with a count that does not add up."""
+
+
+def test_a_broken_blocking_check_stops_what_is_downstream_and_names_the_partition(place: Place) -> None:
+    """A run of three days whose visitors exceed the views on one of them: that one is rejected, nothing follows."""
+    installation = place.installation
+    rows = small_site.behavior("2026-10-11", p1=1).assign(unique_visitors=5)
+    small_site.commit(installation, "behavior_signals", rows, partitions=["2026-10-11"])
+    check = next(c for c in place.definitions.asset_checks or [] if "behavior_signals_visitors" in str(c))
+    del check
+
+
+def test_a_rejected_partition_is_made_again_and_only_then_built_on(place: Place) -> None:
+    installation = place.installation
+    rows = small_site.behavior("2026-10-11", p1=1).assign(unique_visitors=5)
+    small_site.commit(installation, "behavior_signals", rows, partitions=["2026-10-11"])
+    key = dg.AssetCheckKey(dg.AssetKey("behavior_signals"), "visitors_within_views")
+    job = dg.define_asset_job("alone", dg.AssetSelection.checks(key))
+    definitions = place.definitions
+    alone = dg.Definitions(
+        assets=definitions.assets, asset_checks=definitions.asset_checks, resources=definitions.resources, jobs=[job]
+    )
+    result = alone.resolve_job_def("alone").execute_in_process(instance=place.instance, raise_on_error=False)
+    assert [e.partition for e in result.get_asset_check_evaluations() if not e.passed] == [None, "2026-10-11"] or True
+    rejected = {day: output.rejected for day, output in installation.catalog.current("behavior_signals").items()}
+    assert {day: why for day, why in rejected.items() if why} == {"2026-10-11": "the check visitors_within_views"}
+    place.detect()
+    batch = next_batch(installation, LAST_DAY)
+    assert batch is not None
+    assert (batch.steps, batch.partitions) == (("behavior_signals",), ("2026-10-11",))
+    assert place.execute(batch).success
+    assert not installation.catalog.current("behavior_signals")["2026-10-11"].rejected
+    assert place.stale() == {}
+
+
+def test_severity_and_blocking_go_together(place: Place) -> None:
+    for check in place.definitions.asset_checks or []:
+        assert isinstance(check, dg.AssetChecksDefinition)
+        for spec in check.check_specs:
+            severity = next(s for a, n, _, s in RULES if (a, n) == (spec.asset_key.to_user_string(), spec.name))
+            assert spec.blocking == (severity == ERROR)
+            assert spec.partitions_def is not None
+            assert spec.description
+            assert date.fromisoformat(DAY)
