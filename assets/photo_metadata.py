@@ -31,4 +31,4 @@ def photo_metadata(context: dg.AssetExecutionContext, photo_database: PhotoDatab
         context.log.warning(sentence)
     # a backfill of scattered days reads the span between them
     inside = found.frame["day"].dt.strftime("%Y-%m-%d").isin(keys)
-    return found.frame.loc[inside]
+    return pd.DataFrame(found.frame[inside]).copy()

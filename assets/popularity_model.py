@@ -7,6 +7,7 @@ import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
 from partitions.reads import Days
+from photo_popularity.domain.evaluation import holdout_metrics
 from photo_popularity.domain.popularity import train_model
 from resources.output_parts import ModelFile, Result
 
@@ -24,9 +25,10 @@ SEED = 0
 def popularity_model(context: dg.AssetExecutionContext, training_examples: pd.DataFrame) -> Result:
     """The model of a night, trained with the examples whose seven days were over by then, of the last 90 nights.
 
-    A file without pickle (skops) with its card beside it: trained on which days, features, seed, settings and library
-    versions. It holds two fits of one recipe: `holdout` for honest evaluation, `final` for prediction.
+    A file without pickle (skops) with its card beside it: trained on which days, features, seed, settings, metrics and
+    library versions. It holds two fits of one recipe: `holdout` for honest evaluation, `final` for prediction.
     """
     night = pd.Timestamp(context.partition_key)
     model = train_model(training_examples, night=night, seed=SEED)
-    return Result(ModelFile(model.data, model.version, model.card), {"model_version": model.version})
+    card = {**model.card, "metrics": holdout_metrics(model, training_examples)}
+    return Result(ModelFile(model.data, model.version, card), {"model_version": model.version})

@@ -11,7 +11,6 @@ import shutil
 import sys
 import time
 import warnings
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,15 +18,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from photo_popularity.domain.errors import InputError
+from photo_popularity.site_choice import (
+    chosen_settings,
+    drawn_classifier,
+    make_sample_site,
+    with_settings,
+    write_classifier,
+)
 from resources.environment import Environment, read_environment
 from resources.settings import write_settings_file
 from resources.sources import SourceUnavailable
 
 if TYPE_CHECKING:
-    from photo_popularity.domain.classifier_training import TrainedClassifier
+    from rich.console import Console
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-SITE_CLASSIFIERS = ("classifier.skops", "classifier.onnx")
 app = typer.Typer(
     help="Learn every night how popular each photo of a photo site will be.",
     no_args_is_help=True,
@@ -38,14 +43,20 @@ app = typer.Typer(
 
 @app.command()
 def run(
-    sample: Annotated[bool, typer.Option("--sample", help="Generate the sample site first, and run on it.")] = False,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Generate the sample site first, and run on it.")
+    ] = False,
     site: Annotated[Path | None, typer.Option(help="A folder with photos/, logs/ and site.sqlite.")] = None,
     photos: Annotated[str | None, typer.Option(help="Folder or s3:// URL of the photo files.")] = None,
     logs: Annotated[str | None, typer.Option(help="Folder or s3:// URL of the access logs.")] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the photo database.")] = None,
     classifier: Annotated[Path | None, typer.Option(help="Cat/dog classifier, .skops or .onnx.")] = None,
-    until: Annotated[str | None, typer.Option(help="The night, YYYY-MM-DD; default: the last day the logs cover.")] = None,
-    first_day: Annotated[str | None, typer.Option(help="First day with partitions; default: from the data.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="The night, YYYY-MM-DD; default: the last day the logs cover.")
+    ] = None,
+    first_day: Annotated[
+        str | None, typer.Option(help="First day with partitions; default: from the data.")
+    ] = None,
 ) -> None:
     """Run the nightly pipeline on whatever is out of date, and report."""
     from rich.console import Console
@@ -53,11 +64,15 @@ def run(
     console, started = Console(), time.monotonic()
     environment = read_environment()
     if sample:
-        site = _sample_site(environment, console)
-    chosen = _chosen(site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day)
-    environment = _with(environment, chosen)
-    environment = _with_classifier(environment, console)
-    write_settings_file(environment.home, chosen | {"classifier": environment.settings.classifier})
+        site = make_sample_site(environment.home, tell=typer.echo)
+    chosen = chosen_settings(
+        site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day
+    )
+    environment = with_settings(environment, chosen)
+    if not environment.settings.classifier:
+        chosen["classifier"] = str(drawn_classifier(environment.home, tell=typer.echo))
+        environment = with_settings(environment, chosen)
+    write_settings_file(environment.home, chosen)
     fixed_first_day = first_day is not None or "PHOTO_POPULARITY_FIRST_DAY" in os.environ
     night = date.fromisoformat(_day(until)) if until else None
     failed = _run_night(environment, console, until=night, fixed_first_day=fixed_first_day, started=started)
@@ -65,7 +80,7 @@ def run(
 
 
 def _run_night(
-    environment: Environment, console: object, *, until: date | None, fixed_first_day: bool, started: float
+    environment: Environment, console: Console, *, until: date | None, fixed_first_day: bool, started: float
 ) -> bool:
     # Dagster takes a second to import, which query and history need not wait for
     import dagster as dg
@@ -99,7 +114,9 @@ def _run_night(
 def query(
     sql: Annotated[str, typer.Argument(help='For example: "SELECT * FROM popularity_predictions LIMIT 10".')],
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
-    env: Annotated[str | None, typer.Option(help="local, staging or production; default: PHOTO_POPULARITY_ENV.")] = None,
+    env: Annotated[
+        str | None, typer.Option(help="local, staging or production; default: PHOTO_POPULARITY_ENV.")
+    ] = None,
 ) -> None:
     """Answer SQL over the current outputs: every asset is a table under its own name."""
     from photo_popularity.query import run_query
@@ -111,10 +128,14 @@ def query(
 @app.command()
 def history(
     assets: Annotated[list[str] | None, typer.Argument(help="Only these assets.")] = None,
-    form: Annotated[str, typer.Option("--format", help="table, or json for one JSON object a line.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", help="table, or json for one JSON object a line.")
+    ] = "table",
     run_id: Annotated[str, typer.Option("--run", help="Only this run.")] = "",
     limit: Annotated[int | None, typer.Option(help="Only so many executions, the newest.")] = None,
-    every: Annotated[bool, typer.Option("--every", help="A line for each execution in the table too.")] = False,
+    every: Annotated[
+        bool, typer.Option("--every", help="A line for each execution in the table too.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="Write a PNG of the runtimes over nights.")] = None,
     env: Annotated[str | None, typer.Option(help="local, staging or production.")] = None,
 ) -> None:
@@ -156,13 +177,17 @@ def backfill(
             tell=lambda day, succeeded: typer.echo(f"{day}  {'done' if succeeded else 'FAILED'}"),
         )
     if failed:
-        typer.echo(f"{len(failed)} days failed: {', '.join(failed)}; photo-popularity history says why", err=True)
+        typer.echo(
+            f"{len(failed)} days failed: {', '.join(failed)}; photo-popularity history says why", err=True
+        )
         raise typer.Exit(1)
 
 
 @app.command()
 def train_classifier(
-    folder: Annotated[Path, typer.Argument(help="cat/, dog/, neither/ with photos; or labels.csv beside images/.")],
+    folder: Annotated[
+        Path, typer.Argument(help="cat/, dog/, neither/ with photos; or labels.csv beside images/.")
+    ],
     output: Annotated[Path | None, typer.Option(help="Where to write it; default: the home folder.")] = None,
     seed: Annotated[int, typer.Option(help="The same photos and seed give the same file.")] = 0,
 ) -> None:
@@ -172,7 +197,7 @@ def train_classifier(
     environment = read_environment()
     trained = train(folder, seed=seed)
     path = (output or environment.home / "classifier.skops").absolute()
-    _write_classifier(trained, path)
+    write_classifier(trained, path)
     write_settings_file(environment.home, {"classifier": str(path)})
     card = trained.card
     typer.echo(
@@ -216,83 +241,6 @@ def _day(text: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise InputError(f"--until {text!r} is no day; write it as YYYY-MM-DD") from error
-
-
-def _chosen(
-    site: Path | None,
-    *,
-    photos: str | None,
-    logs: str | None,
-    database: str | None,
-    classifier: Path | None,
-    first_day: str | None,
-) -> dict[str, str]:
-    """The settings that the options name: a whole site, and each source on its own on top of it."""
-    chosen: dict[str, str] = {}
-    if site is not None:
-        site = site.absolute()
-        if not site.is_dir():
-            raise InputError(f"{site}: no such folder; --site names a folder with photos/, logs/ and site.sqlite")
-        chosen = {
-            "photos": str(site / "photos"),
-            "logs": str(site / "logs"),
-            "database": f"sqlite:///{site / 'site.sqlite'}",
-        }
-        chosen |= {"classifier": str(site / name) for name in SITE_CLASSIFIERS if (site / name).exists()}
-    given = {"photos": photos and _place(photos), "logs": logs and _place(logs), "database": database}
-    given |= {"classifier": classifier and str(classifier.absolute()), "first_day": first_day}
-    return chosen | {name: str(value) for name, value in given.items() if value}
-
-
-def _place(folder: str) -> str:
-    return folder if "://" in folder else str(Path(folder).absolute())
-
-
-def _with(environment: Environment, chosen: dict[str, str]) -> Environment:
-    return replace(environment, settings=replace(environment.settings, **chosen))  # type: ignore[arg-type]
-
-
-def _sample_site(environment: Environment, console: object) -> Path:
-    from photo_popularity.sample_site.generate import generate_site
-
-    folder = environment.home / "sample-site"
-    generate_site(folder, progress=lambda line: print(line, flush=True))
-    model = folder / SITE_CLASSIFIERS[0]
-    if not model.exists():
-        _train_on_drawings(folder / "classifier_training", model)
-    return folder
-
-
-def _with_classifier(environment: Environment, console: object) -> Environment:
-    """The environment with a classifier: the chosen one, or one trained on drawn photos until there is a better one."""
-    if environment.settings.classifier:
-        return environment
-    drawings = environment.home / "drawings"
-    model = drawings / SITE_CLASSIFIERS[0]
-    if not model.exists():
-        from photo_popularity.sample_site.generate import generate_site
-
-        generate_site(drawings, progress=lambda line: None)
-        _train_on_drawings(drawings / "classifier_training", model)
-    print(
-        "No cat/dog classifier is chosen: using one trained on drawings, which knows little of real photos.\n"
-        "Train one: photo-popularity train-classifier DIR; or give --classifier FILE."
-    )
-    return _with(environment, {"classifier": str(model)})
-
-
-def _train_on_drawings(folder: Path, model: Path) -> None:
-    from photo_popularity.domain.classifier_training import train_classifier as train
-
-    print("training the cat/dog classifier on drawn photos", flush=True)
-    _write_classifier(train(folder), model)
-
-
-def _write_classifier(trained: TrainedClassifier, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(trained.data)
-    aside.replace(path)
 
 
 def main() -> None:

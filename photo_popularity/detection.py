@@ -25,30 +25,32 @@ class Changes:
     touched: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unchanged: int = 0
+
+    @property
+    def nothing_is_left(self) -> bool:
+        """Whether the source had partitions before, and every one of them is gone or has other content."""
+        return bool(self.changed or self.removed) and not self.unchanged
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
     def __str__(self) -> str:
         counts = {"new": self.added, "changed": self.changed, "gone": self.removed}
-        return ", ".join(f"{len(keys)} {word}" for word, keys in counts.items() if keys) or "unchanged"
+        return ", ".join(f"{len(keys):,} {word}" for word, keys in counts.items() if keys) or "unchanged"
 
 
 def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Changes:
     """The pure difference of two states of a source."""
     both = before.keys() & now.keys()
+    changed = {key for key in both if before[key].content_version != now[key].content_version}
+    touched = {key for key in both - changed if dict(before[key].detail) != dict(now[key].detail)}
     return Changes(
         added=tuple(sorted(now.keys() - before.keys())),
-        changed=tuple(sorted(k for k in both if before[k].content_version != now[k].content_version)),
+        changed=tuple(sorted(changed)),
         removed=tuple(sorted(before.keys() - now.keys())),
-        touched=tuple(
-            sorted(
-                k
-                for k in both
-                if before[k].content_version == now[k].content_version
-                and dict(before[k].detail) != dict(now[k].detail)
-            )
-        ),
+        touched=tuple(sorted(touched)),
+        unchanged=len(both - changed),
     )
 
 
@@ -105,3 +107,17 @@ def detect_database(installation: Installation) -> Changes:
     if found.removed:
         installation.catalog.withdraw("photo_database", found.removed)
     return replace(found, warnings=tuple(unusable))
+
+
+def withdraw_another_site(installation: Installation, detected: Mapping[str, Changes]) -> bool:
+    """Withdraw every day's outputs when neither a photo file nor an upload day of before is left: another site.
+
+    Without this, the photos of the earlier site would live on in the features of this one. Files and history stay.
+    """
+    if not (detected["photo_files"].nothing_is_left and detected["photo_database"].nothing_is_left):
+        return False
+    for step in installation.pipeline.steps:
+        if step.partitions == "days":
+            for asset in step.makes:
+                installation.catalog.withdraw(asset, list(installation.catalog.current(asset)))
+    return True

@@ -8,6 +8,8 @@ import dagster as dg
 
 NIGHT_PRIORITY = "10"
 BACKFILL_TAG = "photo_popularity/backfill"
+# dagster.yaml lets one run at a time work on a source
+SOURCE_TAG = "photo_popularity/source"
 
 PHOTO_FILES_JOB = "photo_files_job"
 LOG_FILES_JOB = "log_files_job"
@@ -26,16 +28,19 @@ def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinitio
             PHOTO_FILES_JOB,
             dg.AssetSelection.assets("photo_content", "cat_dog_scores"),
             description="Read and classify photo files: those that came or changed, in one run.",
+            tags={SOURCE_TAG: "photo_files"},
         ),
         dg.define_asset_job(
             LOG_FILES_JOB,
             dg.AssetSelection.assets("log_signals", "quarantined_lines"),
             description="Scan access log files: those that came or changed, in one run.",
+            tags={SOURCE_TAG: "log_files"},
         ),
         dg.define_asset_job(
             PHOTO_DATABASE_JOB,
             dg.AssetSelection.assets("photo_metadata"),
             description="Read the photos of the upload days that changed in the database.",
+            tags={SOURCE_TAG: "photo_database"},
         ),
         dg.define_asset_job(
             BEHAVIOR_JOB,

@@ -13,7 +13,7 @@ from functools import partial
 import dagster as dg
 
 from photo_popularity.definitions import PIPELINE, build_defs
-from photo_popularity.detection import Changes, detect_database, detect_files
+from photo_popularity.detection import Changes, detect_database, detect_files, withdraw_another_site
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import JOB_OF_KIND
 from photo_popularity.planning import (
@@ -38,6 +38,9 @@ class Observer:
 
     def detected(self, source: str, changes: Changes) -> None:
         """A source was compared with the catalog."""
+
+    def told(self, sentence: str) -> None:
+        """Something that a person should know."""
 
     def started(self, batch: Batch) -> None:
         """A run starts."""
@@ -124,6 +127,10 @@ def _detect(
             unusable.append(error)
         else:
             observer.detected(source, night.detected[source])
+    if not unusable and withdraw_another_site(installation, night.detected):
+        observer.told(
+            "nothing of the site before is left: this is another one, and the results of the earlier one are withdrawn"
+        )
     return unusable
 
 

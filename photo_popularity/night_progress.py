@@ -36,6 +36,10 @@ class ConsoleObserver(Observer):
             self.warned(warning)
         self._warnings = 0
 
+    def told(self, sentence: str) -> None:
+        """Something that a person should know."""
+        self.warned(sentence)
+
     def started(self, batch: Batch) -> None:
         """A run starts."""
         self._started = self._told = time.monotonic()

@@ -63,8 +63,10 @@ def first_known_day(installation: Installation) -> date:
     )
     if not uploads:
         raise InputError("the photo database holds no usable photo; check --database")
+    # a day whose last photo is gone has an output to be made again, empty
+    made = installation.catalog.current("photo_metadata")
     earliest = str(date.fromisoformat(uploads[0]) - timedelta(days=31))
-    return date.fromisoformat(min([uploads[0], *[day for day in logged if day >= earliest]]))
+    return date.fromisoformat(min([uploads[0], *made, *[day for day in logged if day >= earliest]]))
 
 
 def expected_partitions(

@@ -186,7 +186,7 @@ def model_beats_its_baselines(checked: Checked) -> Finding:
         for baseline in rows[rows["predictor"] != "model"].itertuples():
             if not (model["spearman"] > baseline.spearman and model["mae_log1p"] < baseline.mae_log1p):
                 broken.append(f"{day:%Y-%m-%d} {segment}: not better than {baseline.predictor}")
-    return Finding(broken, "the model does not beat every baseline")
+    return Finding(broken, "comparisons with a baseline are not won by the model")
 
 
 def _days_and_photos(rows: pd.DataFrame) -> list[str]:

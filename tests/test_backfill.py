@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from photo_popularity.backfill import BACKFILL_ID_TAG, BACKFILL_JOB, OrderedBackfill, ordered_days, run_backfill
+from photo_popularity.backfill import (
+    BACKFILL_ID_TAG,
+    BACKFILL_JOB,
+    OrderedBackfill,
+    ordered_days,
+    run_backfill,
+)
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import NIGHTLY_JOB
 from resources.dagster_home import INSTANCE_CONFIG
@@ -24,7 +29,12 @@ DAYS = ["2026-10-10", "2026-10-11", "2026-10-12"]
 
 
 def backfill(place: Place, **changed: object) -> list[str]:
-    wanted = {"assets": ["behavior_signals", "photo_features"], "first_day": DAYS[0], "last_day": DAYS[-1], **changed}
+    wanted = {
+        "assets": ["behavior_signals", "photo_features"],
+        "first_day": DAYS[0],
+        "last_day": DAYS[-1],
+        **changed,
+    }
     return run_backfill(
         place.definitions.resolve_job_def(NIGHTLY_JOB),
         place.instance,
@@ -46,7 +56,9 @@ def assert_one_after_the_other(runs: list[tuple[str, float, float]]) -> None:
 
 
 @pytest.mark.parametrize(("order", "expected"), [("oldest-first", DAYS), ("newest-first", DAYS[::-1])])
-def test_the_days_run_in_the_order_asked_for_one_at_a_time(place: Place, order: str, expected: list[str]) -> None:
+def test_the_days_run_in_the_order_asked_for_one_at_a_time(
+    place: Place, order: str, expected: list[str]
+) -> None:
     assert backfill(place, order=order) == []
     runs = runs_in_order_of_start(place.instance)
     assert [day for day, _, _ in runs] == expected
@@ -62,7 +74,9 @@ def test_a_day_that_fails_is_told_and_the_others_go_on(place: Place) -> None:
     failed = run_backfill(
         place.definitions.resolve_job_def(NIGHTLY_JOB),
         place.instance,
-        OrderedBackfill(assets=["behavior_signals"], first_day=DAYS[0], last_day="2026-10-13", order="oldest-first"),
+        OrderedBackfill(
+            assets=["behavior_signals"], first_day=DAYS[0], last_day="2026-10-13", order="oldest-first"
+        ),
         launched_by="ann",
         backfill_id="b1",
         tell=lambda day, succeeded: told.append((day, succeeded)),
@@ -80,11 +94,16 @@ def test_a_day_that_fails_is_told_and_the_others_go_on(place: Place) -> None:
         ({"order": "random"}, "order 'random' is not known; use newest-first or oldest-first"),
         ({"first_day": "yesterday"}, "not two days; write them as YYYY-MM-DD"),
         ({"first_day": "2026-10-13"}, "2026-10-13 is after 2026-10-12"),
-        ({"first_day": "2026-09-29"}, "2 days from 2026-09-29 to 2026-09-30 have no partition; there are partitions from 2026-10-01"),
+        (
+            {"first_day": "2026-09-29"},
+            "2 days from 2026-09-29 to 2026-09-30 have no partition; there are partitions from 2026-10-01",
+        ),
         ({"last_day": "2999-01-01"}, "have no partition"),
     ],
 )
-def test_what_does_not_exist_is_an_error_before_anything_runs(place: Place, wrong: dict[str, object], sentence: str) -> None:
+def test_what_does_not_exist_is_an_error_before_anything_runs(
+    place: Place, wrong: dict[str, object], sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         backfill(place, **wrong)
     assert place.instance.get_runs_count() == 0
@@ -110,11 +129,13 @@ def variables(place: Place, dagster_home: Path) -> dict[str, str]:
 
 def dagster(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("dagster")
-    return subprocess.run([program, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [program, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
-def dagster_home(tmp_path: Path) -> Iterator[Path]:
+def dagster_home(tmp_path: Path) -> Path:
     home = tmp_path / "dagster-home"
     home.mkdir()
     (home / "dagster.yaml").write_bytes(INSTANCE_CONFIG.read_bytes())
@@ -124,14 +145,20 @@ def dagster_home(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.end_to_end
 @pytest.mark.parametrize(("order", "expected"), [("oldest-first", DAYS), ("newest-first", DAYS[::-1])])
 def test_the_job_keeps_the_order_when_dagster_launches_it(
-    place: Place, dagster_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, expected: list[str]
+    place: Place,
+    dagster_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    expected: list[str],
 ) -> None:
     config = {"assets": ["behavior_signals"], "first_day": DAYS[0], "last_day": DAYS[-1], "order": order}
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"ops": {"ordered_backfill": {"config": config}}}))
     environment = variables(place, dagster_home)
     done = dagster(
-        ["job", "execute", "-m", "photo_popularity.definitions", "-j", BACKFILL_JOB, "-c", str(file)], environment
+        ["job", "execute", "-m", "photo_popularity.definitions", "-j", BACKFILL_JOB, "-c", str(file)],
+        environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     monkeypatch.setenv("DAGSTER_HOME", str(dagster_home))
@@ -142,7 +169,9 @@ def test_the_job_keeps_the_order_when_dagster_launches_it(
 
 
 @pytest.mark.end_to_end
-def test_the_job_with_a_wrong_asset_fails_with_the_sentence(place: Place, dagster_home: Path, tmp_path: Path) -> None:
+def test_the_job_with_a_wrong_asset_fails_with_the_sentence(
+    place: Place, dagster_home: Path, tmp_path: Path
+) -> None:
     config = {"assets": ["nothing"], "first_day": DAYS[0], "last_day": DAYS[-1]}
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"ops": {"ordered_backfill": {"config": config}}}))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,20 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from assets.behavior_signals import behavior_signals
+from partitions.days import day_partitions
 from photo_popularity import rules
 from photo_popularity.checks import ERROR, RULES, WARN, evaluate
 from photo_popularity.planning import next_batch
 from photo_popularity.rules import Checked, Rule
 from resources.catalog_records import Output
 from resources.installation import Installation
+from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG
+from resources.pipeline import Snapshot
+from resources.output_parts import Result
+from resources.table_storage import TableStorage
 from tests import small_site
-from tests.night_fixtures import Place
+from tests.night_fixtures import QUIETLY, Place, quiet
 from tests.photo_site import LAST_DAY
 
 DAY, NEXT_DAY = "2026-10-10", "2026-10-11"
@@ -31,7 +38,9 @@ def site(tmp_path: Path) -> Installation:
 def checked(site: Installation, asset: str, rows: list[dict[str, Any]], partitions: list[str]) -> Checked:
     """What a rule would look at if these rows were current."""
     read = Checked.read(site.storage, asset, partitions)
-    return Checked(asset, partitions, small_site.a_frame(asset, rows), storage=site.storage, snapshot=read.snapshot)
+    return Checked(
+        asset, partitions, small_site.a_frame(asset, rows), storage=site.storage, snapshot=read.snapshot
+    )
 
 
 def broken(rule: Rule, looked_at: Checked) -> list[str]:
@@ -54,7 +63,8 @@ def test_nobody_visits_without_viewing(site: Installation, visitors: int, found:
 def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found: list[str]) -> None:
     key = "a%2Cb.log"
     quarantined = small_site.a_frame(
-        "quarantined_lines", [{"file": "a,b.log", "line_number": n, "reason": "odd", "line": ""} for n in (3, 4)]
+        "quarantined_lines",
+        [{"file": "a,b.log", "line_number": n, "reason": "odd", "line": ""} for n in (3, 4)],
     )
     small_site.commit(site, "quarantined_lines", quarantined, partitions=[key])
     site.catalog.set_current("log_signals", {key: Output("1", detail={"lines": lines})})
@@ -64,7 +74,7 @@ def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found
         [key],
         small_site.a_frame("log_signals", [{"day": DAY, **row} for row in rows]),
         storage=site.storage,
-        snapshot=rules.Snapshot(site.catalog),
+        snapshot=Snapshot(site.catalog),
     )
     assert broken(rules.every_line_is_accounted_for, looked_at) == found
 
@@ -79,7 +89,9 @@ def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found
         ((float("nan"), 0.5, 0.5), False),
     ],
 )
-def test_scores_are_probabilities(site: Installation, scores: tuple[float, float, float], holds: bool) -> None:
+def test_scores_are_probabilities(
+    site: Installation, scores: tuple[float, float, float], holds: bool
+) -> None:
     rows = [{"file": "a.jpg", **dict(zip(("p_cat", "p_dog", "p_neither"), scores, strict=True))}]
     looked_at = checked(site, "cat_dog_scores", rows, ["a.jpg"])
     assert broken(rules.scores_are_probabilities, looked_at) == ([] if holds else ["a.jpg"])
@@ -87,7 +99,9 @@ def test_scores_are_probabilities(site: Installation, scores: tuple[float, float
 
 def test_a_photo_file_that_cannot_be_read_is_told_with_its_reason(site: Installation) -> None:
     rows = [{"file": "a.jpg"}, {"file": "b.jpg", "problem": "b.jpg is a text"}]
-    assert broken(rules.files_are_readable, checked(site, "photo_content", rows, ["a.jpg"])) == ["b.jpg is a text"]
+    assert broken(rules.files_are_readable, checked(site, "photo_content", rows, ["a.jpg"])) == [
+        "b.jpg is a text"
+    ]
 
 
 def test_a_row_without_a_file_and_a_file_without_a_row_are_told(site: Installation) -> None:
@@ -122,8 +136,12 @@ def test_the_logs_reach_the_end_of_the_day(site: Installation, last_moment: str,
     assert broken(rules.logs_cover_the_day, checked(site, "behavior_signals", [], [DAY])) == found
 
 
-@pytest.mark.parametrize(("upload", "found"), [("2026-10-07", []), ("2026-10-06", [DAY]), ("2026-10-11", [DAY])])
-def test_the_database_had_an_upload_in_the_last_days(site: Installation, upload: str, found: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("upload", "found"), [("2026-10-07", []), ("2026-10-06", [DAY]), ("2026-10-11", [DAY])]
+)
+def test_the_database_had_an_upload_in_the_last_days(
+    site: Installation, upload: str, found: list[str]
+) -> None:
     site.catalog.set_current("photo_database", {upload: Output("1")})
     assert broken(rules.uploads_are_recent, checked(site, "photo_metadata", [], [DAY])) == found
 
@@ -131,7 +149,9 @@ def test_the_database_had_an_upload_in_the_last_days(site: Installation, upload:
 def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None:
     features = small_site.a_frame("photo_features", [{"day": DAY, "photo_id": photo} for photo in ("a", "b")])
     site.catalog.set_current("photo_features", {})
-    looked_at = checked(site, "popularity_predictions", [{"day": DAY, "photo_id": p} for p in ("a", "b")], [DAY])
+    looked_at = checked(
+        site, "popularity_predictions", [{"day": DAY, "photo_id": p} for p in ("a", "b")], [DAY]
+    )
 
     class Told(Checked):
         def other(self, asset: str) -> pd.DataFrame:
@@ -158,7 +178,9 @@ def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None
         ((float("nan"), 0.4), ["2026-10-10 known: not better than last_week"]),
     ],
 )
-def test_the_model_beats_every_baseline(site: Installation, model: tuple[float, float], found: list[str]) -> None:
+def test_the_model_beats_every_baseline(
+    site: Installation, model: tuple[float, float], found: list[str]
+) -> None:
     rows = [
         {"day": DAY, "segment": "known", "predictor": name, "spearman": spearman, "mae_log1p": error}
         for name, (spearman, error) in {"model": model, "last_week": (0.5, 0.5)}.items()
@@ -202,39 +224,65 @@ def test_a_check_launched_alone_looks_at_every_partition(place: Place, asset: st
     assert evaluations[0].description is not None
 
 
-def broken_counts(place: Place) -> None:
-    """The next scan of a log comes out with a count that does not add up."""
+def with_miscounted_visitors(place: Place, day: str) -> dg.Definitions:
+    """The code location with a behaviour step that counts too many visitors on one day."""
 
+    def miscounted(
+        context: dg.AssetExecutionContext, log_signals: pd.DataFrame, storage: TableStorage
+    ) -> Result:
+        made = behavior_signals.function(context, log_signals, storage)
+        rows = made.made.copy()
+        rows.loc[rows["day"] == pd.Timestamp(day), "unique_visitors"] += 100
+        return replace(made, made=rows)
 
-def test_a_broken_blocking_check_stops_what_is_downstream_and_names_the_partition(place: Place) -> None:
-    """A run of three days whose visitors exceed the views on one of them: that one is rejected, nothing follows."""
-    installation = place.installation
-    rows = small_site.behavior("2026-10-11", p1=1).assign(unique_visitors=5)
-    small_site.commit(installation, "behavior_signals", rows, partitions=["2026-10-11"])
-    check = next(c for c in place.definitions.asset_checks or [] if "behavior_signals_visitors" in str(c))
-    del check
-
-
-def test_a_rejected_partition_is_made_again_and_only_then_built_on(place: Place) -> None:
-    installation = place.installation
-    rows = small_site.behavior("2026-10-11", p1=1).assign(unique_visitors=5)
-    small_site.commit(installation, "behavior_signals", rows, partitions=["2026-10-11"])
-    key = dg.AssetCheckKey(dg.AssetKey("behavior_signals"), "visitors_within_views")
-    job = dg.define_asset_job("alone", dg.AssetSelection.checks(key))
     definitions = place.definitions
-    alone = dg.Definitions(
-        assets=definitions.assets, asset_checks=definitions.asset_checks, resources=definitions.resources, jobs=[job]
+    key, days = (
+        dg.AssetKey("behavior_signals"),
+        day_partitions(place.environment.settings.first_partition_day),
     )
-    result = alone.resolve_job_def("alone").execute_in_process(instance=place.instance, raise_on_error=False)
-    assert [e.partition for e in result.get_asset_check_evaluations() if not e.passed] == [None, "2026-10-11"] or True
-    rejected = {day: output.rejected for day, output in installation.catalog.current("behavior_signals").items()}
-    assert {day: why for day, why in rejected.items() if why} == {"2026-10-11": "the check visitors_within_views"}
+    others = [
+        a for a in definitions.assets or [] if not (isinstance(a, dg.AssetsDefinition) and key in a.keys)
+    ]
+    return dg.Definitions(
+        assets=[*others, replace(behavior_signals, function=miscounted).definition(days)],
+        asset_checks=definitions.asset_checks,
+        resources=definitions.resources,
+        executor=dg.in_process_executor,
+        loggers={"quiet": quiet},
+    )
+
+
+def test_a_broken_blocking_check_stops_what_is_downstream_and_rejects_that_partition_alone(
+    place: Place,
+) -> None:
+    before = place.installation.catalog.current("photo_features")
+    job = with_miscounted_visitors(place, NEXT_DAY).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=place.instance,
+        asset_selection=[dg.AssetKey("behavior_signals"), dg.AssetKey("photo_features")],
+        tags={RANGE_START_TAG: DAY, RANGE_END_TAG: "2026-10-12"},
+        run_config=QUIETLY,
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert "photo_features" not in {e.step_key for e in result.all_events if e.is_step_start}
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert {(e.check_name, e.partition) for e in failed} == {
+        ("visitors_within_views", None),  # of the whole range
+        ("visitors_within_views", NEXT_DAY),
+    }
+    catalog = place.installation.catalog
+    rejected = {day: output.rejected for day, output in catalog.current("behavior_signals").items()}
+    assert {day: why for day, why in rejected.items() if why} == {NEXT_DAY: "the check visitors_within_views"}
+    assert catalog.current("photo_features") == before
+
+    # the next night, with the fault mended: made again, and only then built on
     place.detect()
-    batch = next_batch(installation, LAST_DAY)
+    batch = next_batch(place.installation, LAST_DAY)
     assert batch is not None
-    assert (batch.steps, batch.partitions) == (("behavior_signals",), ("2026-10-11",))
+    assert (batch.steps, batch.partitions) == (("behavior_signals",), (NEXT_DAY,))
     assert place.execute(batch).success
-    assert not installation.catalog.current("behavior_signals")["2026-10-11"].rejected
+    assert not catalog.current("behavior_signals")[NEXT_DAY].rejected
     assert place.stale() == {}
 
 
@@ -242,8 +290,9 @@ def test_severity_and_blocking_go_together(place: Place) -> None:
     for check in place.definitions.asset_checks or []:
         assert isinstance(check, dg.AssetChecksDefinition)
         for spec in check.check_specs:
-            severity = next(s for a, n, _, s in RULES if (a, n) == (spec.asset_key.to_user_string(), spec.name))
+            severity = next(
+                s for a, n, _, s in RULES if (a, n) == (spec.asset_key.to_user_string(), spec.name)
+            )
             assert spec.blocking == (severity == ERROR)
             assert spec.partitions_def is not None
             assert spec.description
-            assert date.fromisoformat(DAY)

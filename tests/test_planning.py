@@ -42,7 +42,7 @@ def test_an_edited_photo_file_is_read_and_scored_again_and_features_follow_from_
 ) -> None:
     place.site.photo_file("p3").write_bytes(place.site.photo_file("p4").read_bytes())
     place.detect()
-    assert place.stale() == dict.fromkeys(("photo_content", "cat_dog_scores"), ["2026/10/02/p3.jpg"])
+    assert place.stale() == {key: ["2026/10/02/p3.jpg"] for key in ("photo_content", "cat_dog_scores")}
     batches = place.settle("photo_content", "cat_dog_scores", "photo_features")
     assert batches == [
         (("photo_content", "cat_dog_scores"), ["2026/10/02/p3.jpg"]),
@@ -64,7 +64,7 @@ def test_a_deleted_photo_file_withdraws_its_outputs_and_features_follow(place: P
 def test_a_file_that_arrives_is_the_only_one_read(place: Place) -> None:
     place.site.write_photo("new, and odd.jpg", seed=9)
     place.detect()
-    assert place.stale() == dict.fromkeys(("photo_content", "cat_dog_scores"), ["new%2C and odd.jpg"])
+    assert place.stale() == {key: ["new%2C and odd.jpg"] for key in ("photo_content", "cat_dog_scores")}
     assert place.settle("photo_content", "cat_dog_scores")
     assert place.stale() == {}
 
@@ -137,7 +137,7 @@ def test_another_classifier_scores_every_photo_again(place: Place) -> None:
 def test_another_counting_rule_scans_every_log_again(place: Place, rule: dict[str, str]) -> None:
     changed = replace(
         place, environment=replace(place.environment, settings=replace(place.environment.settings, **rule))
-    )  # type: ignore[arg-type]
+    )
     changed.detect()
     assert list(changed.stale()) == ["log_signals"]
     assert len(changed.stale()["log_signals"]) == 24
@@ -255,7 +255,7 @@ def test_the_night_is_the_last_day_that_the_logs_cover(
 ) -> None:
     place = Place(
         None, Environment("local", "ann", tmp_path_factory.mktemp("home")), dg.DagsterInstance.ephemeral()
-    )  # type: ignore[arg-type]
+    )
     outputs = {
         f"log{n}": Output(str(n), detail={"last_moment": moment}) for n, moment in enumerate(last_moments)
     }

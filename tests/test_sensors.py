@@ -58,7 +58,7 @@ def launch(place: Place, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
 
 def until_it_rests(place: Place, sensor: str, cursor: str | None = None) -> list[list[str]]:
     """The partitions of each run until the sensor skips."""
-    made = []
+    made: list[list[str]] = []
     for _ in range(6):
         result = tick(place, sensor, cursor=cursor)
         cursor = result.cursor or cursor
@@ -68,7 +68,9 @@ def until_it_rests(place: Place, sensor: str, cursor: str | None = None) -> list
         [request] = result.run_requests
         run = launch(place, request)
         assert run.success
-        made.append(sorted({e.partition for e in run.all_events if e.is_step_materialization and e.partition}))
+        made.append(
+            sorted({e.partition for e in run.all_events if e.is_step_materialization and e.partition})
+        )
     raise AssertionError(f"{sensor} does not come to rest: {made}")
 
 
@@ -90,7 +92,9 @@ def age(path: Path) -> None:
     os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
-def test_photo_files_that_arrive_change_and_disappear_are_run_until_nothing_is_out_of_date(place: Place) -> None:
+def test_photo_files_that_arrive_change_and_disappear_are_run_until_nothing_is_out_of_date(
+    place: Place,
+) -> None:
     assert until_it_rests(place, "photo_files_sensor") == []
     age(place.site.write_photo("new.jpg", seed=9))
     place.site.photo_file("p1").write_bytes(place.site.photo_file("p2").read_bytes())
@@ -103,7 +107,10 @@ def test_photo_files_that_arrive_change_and_disappear_are_run_until_nothing_is_o
 
 def test_log_files_that_arrive_are_scanned_and_then_exactly_their_days_are_made_again(place: Place) -> None:
     late = place.site.logs / "late.log"
-    late.write_text(log_line(datetime(2026, 10, 5, 12), "/photos/p1.jpg") + log_line(datetime(2026, 10, 9), "/photos/p2.jpg"))
+    late.write_text(
+        log_line(datetime(2026, 10, 5, 12), "/photos/p1.jpg")
+        + log_line(datetime(2026, 10, 9), "/photos/p2.jpg")
+    )
     age(late)
     assert until_it_rests(place, "log_files_sensor") == [["late.log"]]
     made = until_it_rests(place, "changed_days_sensor")
@@ -150,8 +157,10 @@ def test_a_listing_that_fails_skips_with_its_reason_and_deletes_nothing(place: P
         ("photo_files_sensor", "classifier", "no cat/dog classifier is set"),
     ],
 )
-def test_a_source_that_is_not_set_skips_with_what_to_set(place: Place, sensor: str, setting: str, sentence: str) -> None:
-    settings = replace(place.environment.settings, **{setting: ""})
+def test_a_source_that_is_not_set_skips_with_what_to_set(
+    place: Place, sensor: str, setting: str, sentence: str
+) -> None:
+    settings = replace(place.environment.settings, **{setting: ""})  # type: ignore[arg-type]
     unset = replace(place, environment=replace(place.environment, settings=settings))
     assert sentence in skipped(tick(unset, sensor))
 
@@ -164,10 +173,16 @@ def test_an_installation_without_any_settings_skips_every_sensor(new_place: Plac
 
 @pytest.mark.parametrize("status", IN_FLIGHT)
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_while_a_run_is_in_flight_what_has_changed_waits(place: Place, status: dg.DagsterRunStatus, by_hand: bool) -> None:
+def test_while_a_run_is_in_flight_what_has_changed_waits(
+    place: Place, status: dg.DagsterRunStatus, by_hand: bool
+) -> None:
     age(place.site.write_photo("new.jpg", seed=9))
     name = "__ASSET_JOB" if by_hand else "photo_files_job"
-    job = place.definitions.resolve_implicit_global_asset_job_def() if by_hand else place.definitions.resolve_job_def(name)
+    job = (
+        place.definitions.resolve_implicit_global_asset_job_def()
+        if by_hand
+        else place.definitions.resolve_job_def(name)
+    )
     place.instance.create_run_for_job(
         job,
         status=status,
@@ -212,7 +227,9 @@ def test_work_that_failed_waits_and_does_not_keep_other_work_waiting(place: Plac
     third = tick(place, "photo_database_sensor", cursor=second.cursor)
     [request] = third.run_requests or []
     assert request.tags[RANGE_START_TAG] == "2026-10-25"
-    assert "3 pieces of work were requested before" in skipped(tick(place, "photo_database_sensor", cursor=third.cursor))
+    assert "3 pieces of work were requested before" in skipped(
+        tick(place, "photo_database_sensor", cursor=third.cursor)
+    )
     after = tick(place, "photo_database_sensor", cursor=pauses_over(third.cursor))
     [request] = after.run_requests or []
     assert request.tags[PARTITION_TAG] == "2026-10-02"

@@ -95,6 +95,24 @@ def evaluate(
     return Evaluation(table, shown, _importance(model, rows, seed=seed), promoted)
 
 
+def holdout_metrics(model: TrainedModel, examples: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What the model's holdout estimator reaches on its test nights, by segment: for the model's card.
+
+    A segment without examples is left out. `evaluate` has the intervals, and the baselines beside it.
+    """
+    rows = _predictions(model, examples, None)
+    parts = {segment: _of_segment(rows, segment) for segment in SEGMENTS}
+    scores = {
+        segment: _score(part, ["model"], seed=0, resamples=0)["model"]
+        for segment, part in parts.items()
+        if len(part)
+    }
+    return {
+        segment: {"examples": len(parts[segment]), "spearman": score.spearman, "mae_log1p": score.mae}
+        for segment, score in scores.items()
+    }
+
+
 def _predictions(
     model: TrainedModel, examples: pd.DataFrame, best_possible: pd.Series | None
 ) -> pd.DataFrame:
@@ -126,14 +144,16 @@ def _of_segment(rows: pd.DataFrame, segment: str) -> pd.DataFrame:
     return rows[~rows["is_arrival"]] if segment == "all" else rows[rows["segment"] == segment]
 
 
-def _score(rows: pd.DataFrame, predictors: list[str], *, seed: int) -> dict[str, _Scores]:
+def _score(
+    rows: pd.DataFrame, predictors: list[str], *, seed: int, resamples: int = RESAMPLES
+) -> dict[str, _Scores]:
     """Each predictor's scores, all on the same resamples, so that their differences can be paired."""
     actual = rows["actual"].to_numpy(dtype=np.float64)
     expected = rows[predictors].to_numpy(dtype=np.float64)
     errors = np.abs(np.log1p(expected) - np.log1p(actual)[:, None])
     rank_actual, rankers = _ranker(actual), [_ranker(column) for column in expected.T]
     spearman, mae = [], []
-    for weights in _weights(rows["photo_id"], seed=seed):
+    for weights in _weights(rows["photo_id"], seed=seed, resamples=resamples):
         target = rank_actual(weights)
         spearman.append([_correlation(target, rank(weights), weights) for rank in rankers])
         mae.append((weights @ errors / np.maximum(weights.sum(axis=1), 1)[:, None]).T)
@@ -146,7 +166,7 @@ def _score(rows: pd.DataFrame, predictors: list[str], *, seed: int) -> dict[str,
     }
 
 
-def _weights(photo_ids: pd.Series, *, seed: int) -> Iterator[Array]:
+def _weights(photo_ids: pd.Series, *, seed: int, resamples: int) -> Iterator[Array]:
     """How often each row counts: once each, then in every bootstrap resample of photos, block by block.
 
     The rows of one photo are no independent evidence, so photos are drawn, with all their rows.
@@ -154,8 +174,8 @@ def _weights(photo_ids: pd.Series, *, seed: int) -> Iterator[Array]:
     yield np.ones((1, len(photo_ids)))
     photo, names = pd.factorize(photo_ids)
     rng = np.random.default_rng(seed)
-    for start in range(0, RESAMPLES if len(names) else 0, RESAMPLES_AT_ONCE):
-        block = min(RESAMPLES_AT_ONCE, RESAMPLES - start)
+    for start in range(0, resamples if len(names) else 0, RESAMPLES_AT_ONCE):
+        block = min(RESAMPLES_AT_ONCE, resamples - start)
         drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=block)
         yield drawn.astype(np.float64)[:, photo]
 

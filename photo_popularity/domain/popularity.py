@@ -191,7 +191,7 @@ def _one_thread() -> AbstractContextManager[Any]:
     Sums over threads round differently, so the bytes of a model would depend on the number of cores. On a busy machine
     several threads also wait for each other: the same fit was measured at 2.7 s with one and at 65 s with four.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return cast("AbstractContextManager[Any]", threadpool_limits(limits=1, user_api="openmp"))
 

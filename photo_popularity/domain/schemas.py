@@ -174,7 +174,9 @@ TRAINING_EXAMPLES = TableSchema(
         "feature_day": Column(pa.date32(), "Day whose end the features describe, seven days earlier"),
         "photo_id": PHOTO_ID,
         **_feature_columns(),
-        "views_next_7_days": Column(pa.float64(), "Label: views by people in the seven days after feature_day"),
+        "views_next_7_days": Column(
+            pa.float64(), "Label: views by people in the seven days after feature_day"
+        ),
     },
     key=("day", "photo_id"),
     partition_column="day",

@@ -98,7 +98,9 @@ def _write_site(folder: Path, seed: int, scale: SampleScale, tell: Progress) -> 
         if number % 100 == 0:
             tell(f"drawing photos: {number} of {len(photos)}")
         drawn.append(_write_photo(folder / "photos", seed, photo))
-    _write_training(folder / "classifier_training", seed, scale, tell)
+    draw_labelled_pictures(
+        folder / "classifier_training", seed=seed, pictures_a_class=scale.drawings_a_class, tell=tell
+    )
     _write_odd_files(folder / "photos", seed, drawn)
     rows = [PhotoRow(one.photo, one.width, one.height) for one in drawn]
     write_database(folder / "site.sqlite", owners, [*rows, _row_without_file(drawn)])
@@ -137,10 +139,11 @@ def _traits(photo: Photo, drawing: Drawing) -> law.PhotoTraits:
     )
 
 
-def _write_training(folder: Path, seed: int, scale: SampleScale, tell: Progress) -> None:
+def draw_labelled_pictures(folder: Path, *, seed: int, pictures_a_class: int, tell: Progress) -> None:
+    """Draw pictures for training a classifier into `folder/cat`, `folder/dog` and `folder/neither`."""
     for kind in KINDS:
-        tell(f"drawing {scale.drawings_a_class} labelled pictures: {kind}")
-        for number in range(scale.drawings_a_class):
+        tell(f"drawing {pictures_a_class} labelled pictures: {kind}")
+        for number in range(pictures_a_class):
             rng = Random(f"{seed}/training/{kind}/{number}")
             data = encode_photo(draw(kind, rng).image, "jpg", datetime(2026, 1, 1, 12), rng)
             _write(folder / kind / f"{kind}_{number:03d}.jpg", data)

@@ -37,7 +37,9 @@ def ran_site(tmp_path_factory: pytest.TempPathFactory) -> DagsterSite:
 
 
 @pytest.fixture(scope="module")
-def ui(ran_site: DagsterSite, chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUI]:
+def ui(
+    ran_site: DagsterSite, chromium: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DagsterUI]:
     """`photo-popularity dev` on the site: web server, daemon and code location, as a person starts them."""
     with served(ran_site, log=tmp_path_factory.mktemp("dev") / "dev.log") as server:
         yield server

@@ -45,7 +45,9 @@ class DagsterSite:
     @property
     def variables(self) -> dict[str, str]:
         """The environment of a process that works on this site, nothing of the tester's own in it."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_"))
+        }
         return inherited | {
             "DAGSTER_HOME": str(self.dagster_home),
             "PHOTO_POPULARITY_HOME": str(self.home),

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,8 @@ class DagsterUI:
     @contextmanager
     def new_runs(self, count: int = 1) -> Iterator[list[dict[str, Any]]]:
         """Filled on leaving, once so many runs that did not exist on entering have ended."""
-        before, ended = set(self.runs()), []
+        before = set(self.runs())
+        ended: list[dict[str, Any]] = []
 
         def are_there() -> bool:
             new = [run for run_id, run in self.runs().items() if run_id not in before]
@@ -119,12 +120,8 @@ def _answers(server: DagsterUI) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the server, and after a while whatever of its process group is left."""
     process.send_signal(signal.SIGINT)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
     process.wait()

@@ -152,7 +152,8 @@ def test_sensors_take_a_new_photo_and_a_new_log_and_nothing_else(ui: DagsterUI, 
     screenshot(browser_page, "29-sensor")
     after = {asset: site.current(asset) for asset in before}
     made = {
-        asset: {key for key, output in after[asset].items() if output != before[asset].get(key)} for asset in before
+        asset: {key for key, output in after[asset].items() if output != before[asset].get(key)}
+        for asset in before
     }
     assert made == {
         "photo_content": {"2026/10/24/brandnew.jpg"},

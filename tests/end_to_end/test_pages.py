@@ -57,7 +57,9 @@ def test_an_assets_page_tells_what_it_is(ui: DagsterUI, browser_page: Page, asse
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_an_assets_event_shows_rows_version_and_preview(ui: DagsterUI, browser_page: Page, asset: str) -> None:
+def test_an_assets_event_shows_rows_version_and_preview(
+    ui: DagsterUI, browser_page: Page, asset: str
+) -> None:
     ui.open(browser_page, f"/assets/{asset}?view=events")
     browser_page.get_by_text("content_version", exact=True).first.wait_for()
     text = browser_page.locator("body").inner_text()
@@ -70,7 +72,9 @@ def test_an_assets_event_shows_rows_version_and_preview(ui: DagsterUI, browser_p
         assert "00:00:00" not in browser_page.locator(".dagster-markdown table").first.inner_text()
 
 
-@pytest.mark.parametrize(("asset", "name"), [(asset, name) for asset, names in PICTURES.items() for name in names])
+@pytest.mark.parametrize(
+    ("asset", "name"), [(asset, name) for asset, names in PICTURES.items() for name in names]
+)
 def test_a_picture_is_drawn_in_the_assets_page(
     ui: DagsterUI, browser_page: Page, asset: str, name: str
 ) -> None:
@@ -99,7 +103,10 @@ def test_checks_have_passed_for_every_partition(ui: DagsterUI, browser_page: Pag
     screenshot(browser_page, "06-checks")
     assert text.count("Succeeded") == 3
     assert "Skipped" not in text
-    ui.open(browser_page, "/assets/behavior_signals?view=checks&checkDetail=visitors_within_views&checkTab=partitions")
+    ui.open(
+        browser_page,
+        "/assets/behavior_signals?view=checks&checkDetail=visitors_within_views&checkTab=partitions",
+    )
     browser_page.get_by_text("Partitions", exact=True).last.click()
     browser_page.wait_for_timeout(1000)
     screenshot(browser_page, "07-check-partitions")

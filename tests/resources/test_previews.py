@@ -22,7 +22,7 @@ def test_a_table_without_rows_shows_its_columns() -> None:
 
 
 def test_a_day_is_shown_without_its_midnight_and_what_is_missing_as_nothing() -> None:
-    frame = pd.DataFrame({"day": pd.to_datetime(["2026-10-01", None]), "views": [None, 2.0]})
+    frame = pd.DataFrame({"day": pd.Series([pd.Timestamp("2026-10-01"), pd.NaT]), "views": [None, 2.0]})
     assert preview(frame).splitlines()[2:] == ["|2026-10-01||", "||2|"]
 
 

@@ -1,0 +1,84 @@
+"""The assets of log files, called as the plain functions that they are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assets.behavior_signals import behavior_signals
+from assets.log_signals import counting_rules, log_signals
+from resources.environment import Environment
+from resources.settings import Settings
+from resources.sources import FileSource
+from tests import small_site
+from tests.assets.test_photo_assets import Run
+from tests.photo_site import log_line
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    return Environment("local", "ann", tmp_path / "home", Settings(visitor_salt="s"))
+
+
+def scanned(
+    folder: Path, environment: Environment, *keys: str
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, object]]]:
+    source = FileSource("log_files", str(folder), setting="logs")
+    made = log_signals(Run(*keys), source, environment)
+    assert all(key in source.versions_read for key in keys)
+    details = {key: dict(value) for key, value in made["log_signals"].details.items()}
+    return made["log_signals"].made, made["quarantined_lines"].made, details
+
+
+def test_a_file_is_counted_and_its_broken_lines_are_kept(tmp_path: Path, environment: Environment) -> None:
+    line = log_line(datetime(2026, 10, 10, 23, 30), "/photos/p1.jpg")
+    (tmp_path / "a.log").write_text(line + line + "no log line\n")
+    signals, quarantined, details = scanned(tmp_path, environment, "a.log")
+    assert signals[["photo_id", "lines", "views"]].to_numpy().tolist() == [["p1", 2, 2]]
+    assert quarantined[["line_number", "line"]].to_numpy().tolist() == [[3, "no log line"]]
+    assert details["a.log"] == {
+        "lines": 3,
+        "good_lines": 2,
+        "quarantined_lines": 1,
+        "first_moment": "2026-10-10T23:30:00+00:00",
+        "last_moment": "2026-10-10T23:30:00+00:00",
+    }
+
+
+@pytest.mark.parametrize("data", [b"\xfd7zXZ\0 xz", b"(\xb5/\xfd zstd", None])
+def test_a_file_that_cannot_be_read_is_one_quarantined_line(
+    tmp_path: Path, environment: Environment, data: bytes | None
+) -> None:
+    (tmp_path / "good.log").write_text(log_line(datetime(2026, 10, 10), "/"))
+    if data is not None:
+        (tmp_path / "bad.log").write_bytes(data)
+    signals, quarantined, details = scanned(tmp_path, environment, "bad.log", "good.log")
+    assert list(signals["file"]) == ["good.log"]
+    assert quarantined[["file", "line_number"]].to_numpy().tolist() == [["bad.log", 1]]
+    assert "bad.log" in str(quarantined["reason"].iloc[0])
+    assert details["bad.log"] == {"lines": 1, "good_lines": 0, "quarantined_lines": 1}
+
+
+def test_the_salt_is_a_parameter_of_the_counts_and_not_told(environment: Environment) -> None:
+    rules = counting_rules(environment)
+    assert rules["salt"] != counting_rules(Environment("local", "ann", environment.home))["salt"]
+    assert "visitor_salt" not in str(rules)
+
+
+def test_the_picture_of_a_day_shows_the_days_before_it_and_the_rows_do_not(tmp_path: Path) -> None:
+    site = small_site.an_installation(small_site.an_environment(tmp_path))
+    small_site.commit(
+        site, "behavior_signals", small_site.behavior("2026-10-09", p1=5), partitions=["2026-10-09"]
+    )
+    empty = small_site.a_frame("log_signals", [])
+    result = behavior_signals(Run("2026-10-10"), empty, site.storage)
+    assert result.made.empty
+    assert (result.metadata["views"], result.metadata["robot_views"]) == (0, 0)
+    alone = behavior_signals(Run("2026-01-10"), empty, site.storage)
+    shown, bare = (r.metadata["daily_views"].value for r in (result, alone))
+    assert shown.startswith("![](data:image/png;base64,")
+    assert len(shown) < 200_000
+    assert shown != bare
