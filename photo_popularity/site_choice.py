@@ -42,7 +42,7 @@ def chosen_settings(
             "logs": str(site / "logs"),
             "database": f"sqlite:///{site / 'site.sqlite'}",
         }
-        chosen |= {"classifier": str(site / name) for name in SITE_CLASSIFIERS if (site / name).exists()}
+        classifier = classifier or next((site / name for name in SITE_CLASSIFIERS if (site / name).exists()), None)
     given = {
         "photos": photos and _place(photos),
         "logs": logs and _place(logs),

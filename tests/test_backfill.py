@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -51,7 +52,7 @@ def runs_in_order_of_start(instance: dg.DagsterInstance) -> list[tuple[str, floa
 
 
 def assert_one_after_the_other(runs: list[tuple[str, float, float]]) -> None:
-    for (_, _, end), (_, start, _) in zip(runs, runs[1:], strict=False):
+    for (_, _, end), (_, start, _) in pairwise(runs):
         assert start >= end
 
 

@@ -20,8 +20,8 @@ from photo_popularity.rules import Checked, Rule
 from resources.catalog_records import Output
 from resources.installation import Installation
 from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG
-from resources.pipeline import Snapshot
 from resources.output_parts import Result
+from resources.pipeline import Snapshot
 from resources.table_storage import TableStorage
 from tests import small_site
 from tests.night_fixtures import QUIETLY, Place, quiet
@@ -230,7 +230,8 @@ def with_miscounted_visitors(place: Place, day: str) -> dg.Definitions:
     def miscounted(
         context: dg.AssetExecutionContext, log_signals: pd.DataFrame, storage: TableStorage
     ) -> Result:
-        made = behavior_signals.function(context, log_signals, storage)
+        made: Result = behavior_signals.function(context, log_signals, storage)
+        assert isinstance(made.made, pd.DataFrame)
         rows = made.made.copy()
         rows.loc[rows["day"] == pd.Timestamp(day), "unique_visitors"] += 100
         return replace(made, made=rows)

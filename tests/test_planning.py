@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-import dagster as dg
 import pytest
 
+from photo_popularity.definitions import PIPELINE
 from photo_popularity.domain.errors import InputError
 from photo_popularity.planning import Batch, first_known_day, last_complete_day, next_batch, range_tags
 from resources.catalog_records import Output
 from resources.environment import Environment
+from resources.installation import install
 from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG, WORK_ORDER_TAG
 from tests.night_fixtures import Place
 from tests.photo_site import FIRST_DAY, LAST_DAY, lines_of_a_file, log_line
@@ -134,10 +137,9 @@ def test_another_classifier_scores_every_photo_again(place: Place) -> None:
 @pytest.mark.parametrize(
     "rule", [{"visitor_salt": "other"}, {"own_hosts": ("www.photos.example",)}, {"robot_patterns": ("x",)}]
 )
-def test_another_counting_rule_scans_every_log_again(place: Place, rule: dict[str, str]) -> None:
-    changed = replace(
-        place, environment=replace(place.environment, settings=replace(place.environment.settings, **rule))
-    )
+def test_another_counting_rule_scans_every_log_again(place: Place, rule: dict[str, Any]) -> None:
+    settings = replace(place.environment.settings, **rule)
+    changed = replace(place, environment=replace(place.environment, settings=settings))
     changed.detect()
     assert list(changed.stale()) == ["log_signals"]
     assert len(changed.stale()["log_signals"]) == 24
@@ -251,16 +253,14 @@ def test_a_run_whose_files_were_moved_to_another_run_fails_with_that_reason(plac
     ],
 )
 def test_the_night_is_the_last_day_that_the_logs_cover(
-    tmp_path_factory: pytest.TempPathFactory, last_moments: list[str], expected: date
+    tmp_path: Path, last_moments: list[str], expected: date
 ) -> None:
-    place = Place(
-        None, Environment("local", "ann", tmp_path_factory.mktemp("home")), dg.DagsterInstance.ephemeral()
-    )
+    installation = install(Environment("local", "ann", tmp_path), PIPELINE)
     outputs = {
         f"log{n}": Output(str(n), detail={"last_moment": moment}) for n, moment in enumerate(last_moments)
     }
-    place.installation.catalog.set_current("log_signals", outputs)
-    assert last_complete_day(place.installation, over=date(2026, 10, 20)) == expected
+    installation.catalog.set_current("log_signals", outputs)
+    assert last_complete_day(installation, over=date(2026, 10, 20)) == expected
 
 
 def test_without_a_readable_log_line_no_day_is_complete(new_place: Place) -> None:

@@ -23,6 +23,9 @@ PICTURES = {
     "popularity_predictions": ["most_popular"],
     "behavior_signals": ["daily_views"],
 }
+CHECKS = """query { assetNodes(assetKeys: [{path: ["behavior_signals"]}]) { assetChecksOrError { ... on AssetChecks {
+  checks { name partitionStatuses { ... on AssetCheckTimePartitionStatuses { ranges { status startKey endKey } } } }
+} } } }"""
 WIDTHS_OF_IMAGES = "Array.from(document.querySelectorAll('[role=dialog] img'), image => image.naturalWidth)"
 
 
@@ -103,13 +106,17 @@ def test_checks_have_passed_for_every_partition(ui: DagsterUI, browser_page: Pag
     screenshot(browser_page, "06-checks")
     assert text.count("Succeeded") == 3
     assert "Skipped" not in text
-    ui.open(
-        browser_page,
-        "/assets/behavior_signals?view=checks&checkDetail=visitors_within_views&checkTab=partitions",
-    )
-    browser_page.get_by_text("Partitions", exact=True).last.click()
-    browser_page.wait_for_timeout(1000)
+    # the first tab of that name is the asset's, the second the check's
+    browser_page.get_by_text("Partitions", exact=True).nth(1).click()
+    browser_page.get_by_text("Select a partition to view details").wait_for()
     screenshot(browser_page, "07-check-partitions")
+
+
+def test_dagster_keeps_a_checks_result_for_every_day(ui: DagsterUI) -> None:
+    checks = ui.graphql(CHECKS)["assetNodes"][0]["assetChecksOrError"]["checks"]
+    ranges = {check["name"]: check["partitionStatuses"]["ranges"] for check in checks}
+    days = {"status": "SUCCEEDED", "startKey": "2026-10-01", "endKey": NIGHT}
+    assert ranges == dict.fromkeys(["keys_are_unique", "logs_cover_the_day", "visitors_within_views"], [days])
 
 
 def test_a_warning_says_what_is_wrong(ui: DagsterUI, browser_page: Page) -> None:
