@@ -2,6 +2,7 @@
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -21,13 +22,16 @@ from photo_popularity.rules import (
     uploads_are_recent,
     visitors_within_views,
 )
+from resources.event_log import checked_materializations
 from resources.io_managers import partitions_of_run
 from resources.table_storage import TableStorage
 
 EXAMPLES_SHOWN = 10
+# their key is the partition itself, and a check costs an event for each of the files of a run
+ONE_ROW_A_FILE = ("photo_content", "cat_dog_scores")
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RULES: tuple[tuple[str, str, Rule, dg.AssetCheckSeverity], ...] = (
-    *((asset, "keys_are_unique", keys_are_unique, ERROR) for asset in SCHEMAS),
+    *((asset, "keys_are_unique", keys_are_unique, ERROR) for asset in SCHEMAS if asset not in ONE_ROW_A_FILE),
     ("behavior_signals", "visitors_within_views", visitors_within_views, ERROR),
     ("behavior_signals", "logs_cover_the_day", logs_cover_the_day, WARN),
     ("log_signals", "every_line_is_accounted_for", every_line_is_accounted_for, ERROR),
@@ -70,8 +74,9 @@ def _build(
             result if result.passed or len(parts) == 1 else evaluate(rule, part, severity) for part in parts
         ]
         if len(parts) > 1:
+            targets = checked_materializations(context.instance, asset, checked.partitions)
             for part, told in zip(parts, found, strict=True):
-                event = _of_partition(asset, name, part.partitions[0], told)
+                event = _of_partition(asset, name, part.partitions[0], told, targets)
                 # it does take an evaluation; its annotation does not say so
                 context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if severity == ERROR and not result.passed:
@@ -85,7 +90,7 @@ def _build(
 
 
 def _of_partition(
-    asset: str, name: str, partition: str, found: dg.AssetCheckResult
+    asset: str, name: str, partition: str, found: dg.AssetCheckResult, targets: Mapping[str, Any]
 ) -> dg.AssetCheckEvaluation:
     """The result for one partition of a range: Dagster writes one without a partition, and shows the rest as skipped."""
     return dg.AssetCheckEvaluation(
@@ -97,6 +102,7 @@ def _of_partition(
         description="holds" if found.passed else found.description,
         blocking=found.severity == ERROR,
         partition=partition,
+        target_materialization_data=targets.get(partition),
     )
 
 

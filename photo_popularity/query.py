@@ -67,11 +67,11 @@ def _tables_named(connection: DuckDBPyConnection, sql: str) -> list[str]:
 
 def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: list[str]) -> None:
     """Make the tables, then lock the door: no other file can be read from here on, and no setting changed."""
-    allowed = []
+    allowed: list[str] = []
     for name in names:
         outputs = reader.catalog.current(name) if name in SCHEMAS else {}
         urls = [reader.url(outputs[partition]) for partition in sorted(outputs)]
-        if any("://" in url for url in urls):
+        if any("://" in url for url in urls) and not any("://" in url for url in allowed):
             # every environment's object store is the same, with other credentials at most
             connection.register_filesystem(next(iter(reader.files.values())).root.fs)
         allowed += urls + [_without_wildcards(url) for url in urls if url != _without_wildcards(url)]

@@ -42,7 +42,9 @@ def chosen_settings(
             "logs": str(site / "logs"),
             "database": f"sqlite:///{site / 'site.sqlite'}",
         }
-        classifier = classifier or next((site / name for name in SITE_CLASSIFIERS if (site / name).exists()), None)
+        classifier = classifier or next(
+            (site / name for name in SITE_CLASSIFIERS if (site / name).exists()), None
+        )
     given = {
         "photos": photos and _place(photos),
         "logs": logs and _place(logs),

@@ -8,14 +8,17 @@ spends its time there. This one keeps an engine a file. It is the only module he
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dagster import StringSource
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, StringSource
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 
@@ -107,3 +110,21 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 def _flush_at_checkpoints(connection: Any, _: object) -> None:
     # what is lost when the machine loses power is the tail of Dagster's log, never of the catalog
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def checked_materializations(
+    instance: DagsterInstance, asset: str, partitions: Sequence[str]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """The last materialization of each partition, as the evaluation of a check names what it has looked at.
+
+    An evaluation that names none counts as one of nothing: the page shows its partition as not checked.
+    """
+    wanted = AssetRecordsFilter(asset_key=AssetKey(asset), asset_partitions=list(partitions))
+    found: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
+    # a range writes two events a partition, see assets/pipeline_asset.py; newest first
+    for record in instance.fetch_materializations(wanted, limit=2 * len(partitions)).records:
+        target = AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        found.setdefault(str(record.partition_key), target)
+    return found

@@ -30,7 +30,8 @@ MADE = {
     "model_evaluation",
     "popularity_predictions",
 }
-KEPT_UNIQUE = {f"{asset}:keys_are_unique" for asset in MADE - {"popularity_model"}}
+ONE_ROW_A_PARTITION = {"popularity_model", "photo_content", "cat_dog_scores"}
+KEPT_UNIQUE = {f"{asset}:keys_are_unique" for asset in MADE - ONE_ROW_A_PARTITION}
 OTHER_CHECKS = {
     "behavior_signals:visitors_within_views",
     "behavior_signals:logs_cover_the_day",

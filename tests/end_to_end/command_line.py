@@ -21,7 +21,9 @@ class CommandLine:
 
     def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command; variables are set in its environment."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_"))
+        }
         return subprocess.run(
             [Path(sys.executable).with_name("photo-popularity"), *arguments],
             env={**inherited, "PHOTO_POPULARITY_HOME": str(self.home), **variables},
@@ -32,15 +34,15 @@ class CommandLine:
             check=False,
         )
 
-    def query(self, sql: str) -> list[dict[str, Any]]:
+    def query(self, sql: str, **variables: str) -> list[dict[str, Any]]:
         """The rows that answer a query."""
-        answer = self("query", sql, "--format", "json")
+        answer = self("query", sql, "--format", "json", **variables)
         assert answer.returncode == 0, answer.stderr
         rows: list[dict[str, Any]] = json.loads(answer.stdout)
         return rows
 
-    def history(self, *arguments: str) -> list[dict[str, Any]]:
+    def history(self, *arguments: str, **variables: str) -> list[dict[str, Any]]:
         """Every execution."""
-        answer = self("history", *arguments, "--format", "json")
+        answer = self("history", *arguments, "--format", "json", **variables)
         assert answer.returncode == 0, answer.stderr
         return [json.loads(line) for line in answer.stdout.splitlines()]

@@ -21,7 +21,9 @@ GIB_IN_KIB = 2**20
 @pytest.fixture(scope="module")
 def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "site"
-    generate_site(folder, scale=SampleScale(days=24, photos_a_day=2, earlier_photos=6, owners=5, drawings_a_class=6))
+    generate_site(
+        folder, scale=SampleScale(days=24, photos_a_day=2, earlier_photos=6, owners=5, drawings_a_class=6)
+    )
     return folder
 
 
@@ -45,7 +47,9 @@ def test_a_missing_site_names_the_folder(cli: CommandLine, tmp_path: Path) -> No
     assert "--site" in sentence
 
 
-def test_a_missing_photo_folder_names_folder_and_option(cli: CommandLine, small_site: Path, tmp_path: Path) -> None:
+def test_a_missing_photo_folder_names_folder_and_option(
+    cli: CommandLine, small_site: Path, tmp_path: Path
+) -> None:
     sentence = sentence_of(cli, "run", "--site", str(small_site), "--photos", str(tmp_path / "gone"))
     assert str(tmp_path / "gone") in sentence
     assert "--photos" in sentence
@@ -59,10 +63,14 @@ def test_an_unreachable_database_names_it_without_the_password(cli: CommandLine,
     assert "secret" not in sentence
 
 
-def test_a_database_of_another_shape_names_what_is_missing(cli: CommandLine, small_site: Path, tmp_path: Path) -> None:
+def test_a_database_of_another_shape_names_what_is_missing(
+    cli: CommandLine, small_site: Path, tmp_path: Path
+) -> None:
     with sqlite3.connect(tmp_path / "other.sqlite") as connection:
         connection.execute("create table albums(id text)")
-    sentence = sentence_of(cli, "run", "--site", str(small_site), "--database", f"sqlite:///{tmp_path / 'other.sqlite'}")
+    sentence = sentence_of(
+        cli, "run", "--site", str(small_site), "--database", f"sqlite:///{tmp_path / 'other.sqlite'}"
+    )
     assert "photos" in sentence
 
 
@@ -88,7 +96,9 @@ def test_a_day_that_is_none_says_how_to_write_it(cli: CommandLine, small_site: P
     assert "YYYY-MM-DD" in sentence_of(cli, "run", "--site", str(small_site), "--until", "18.11.2026")
 
 
-def test_a_truncated_log_keeps_its_lines_and_quarantines_the_cut(cli: CommandLine, small_site: Path, tmp_path: Path) -> None:
+def test_a_truncated_log_keeps_its_lines_and_quarantines_the_cut(
+    cli: CommandLine, small_site: Path, tmp_path: Path
+) -> None:
     logs = tmp_path / "logs"
     shutil.copytree(small_site / "logs", logs)
     victim = sorted(logs.iterdir())[3]
@@ -97,7 +107,10 @@ def test_a_truncated_log_keeps_its_lines_and_quarantines_the_cut(cli: CommandLin
     (logs / "notes.gz").write_bytes(gzip.compress(b"just a note\n"))
     ran = cli("run", "--site", str(small_site), "--logs", str(logs))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    reasons = {(r["file"], r["reason"].split(" (")[0]) for r in cli.query("SELECT file, reason FROM quarantined_lines")}
+    reasons = {
+        (r["file"], r["reason"].split(" (")[0])
+        for r in cli.query("SELECT file, reason FROM quarantined_lines")
+    }
     assert any(file == victim.name and "truncated" in reason for file, reason in reasons)
     assert any(file == "foreign.log" for file, _ in reasons)
     [good] = cli.query(f"SELECT sum(lines) AS lines FROM log_signals WHERE file = '{victim.name}'")
@@ -113,7 +126,17 @@ def test_odd_images_and_logs_of_the_real_world_go_through_in_bounded_memory(
         shutil.copytree(real_data / folder / "files", photos / folder)
     shutil.copytree(real_data / "logs", logs / "odd")
     shutil.copytree(small_site / "logs", logs / "good")
-    ran = cli("run", "--site", str(small_site), "--photos", str(photos), "--logs", str(logs), "--until", "2026-10-18")
+    ran = cli(
+        "run",
+        "--site",
+        str(small_site),
+        "--photos",
+        str(photos),
+        "--logs",
+        str(logs),
+        "--until",
+        "2026-10-18",
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < GIB_IN_KIB
     files = [path for path in photos.rglob("*") if path.is_file()]

@@ -63,4 +63,6 @@ def test_known_photos_are_predicted_better_than_by_any_baseline(cli: CommandLine
     rows = cli.query("SELECT * FROM model_evaluation WHERE segment = 'known'")
     scores = {row["predictor"]: row for row in rows}
     model = scores.pop("model")
-    assert all(model["spearman"] > s["spearman"] and model["mae_log1p"] < s["mae_log1p"] for s in scores.values())
+    assert all(
+        model["spearman"] > s["spearman"] and model["mae_log1p"] < s["mae_log1p"] for s in scores.values()
+    )
