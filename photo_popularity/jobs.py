@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-NIGHT_PRIORITY = "10"
 BACKFILL_TAG = "photo_popularity/backfill"
 # dagster.yaml lets one run at a time work on a source
 SOURCE_TAG = "photo_popularity/source"
@@ -51,6 +50,5 @@ def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinitio
             NIGHTLY_JOB,
             dg.AssetSelection.assets(*day_assets),
             description="The night: metadata, behaviour, features, examples, model, evaluation and predictions of a day.",
-            tags={"dagster/priority": NIGHT_PRIORITY},
         ),
     ]

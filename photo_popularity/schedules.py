@@ -7,6 +7,8 @@ import dagster as dg
 
 from photo_popularity.jobs import NIGHTLY_JOB
 
+NIGHT_PRIORITY = "10"
+
 
 def build_nightly_schedule(night_cron: str) -> dg.ScheduleDefinition:
     """Launch the nightly job for yesterday (UTC), at a time when the last log of the day has arrived."""
@@ -21,6 +23,7 @@ def build_nightly_schedule(night_cron: str) -> dg.ScheduleDefinition:
     )
     def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         night = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
-        return dg.RunRequest(run_key=night, partition_key=night)
+        # the request carries the priority, not the job: a backfill of the job must not overtake the night
+        return dg.RunRequest(run_key=night, partition_key=night, tags={"dagster/priority": NIGHT_PRIORITY})
 
     return nightly_schedule
