@@ -29,7 +29,6 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     parameters=classifier_version,
     group="photos",
     kinds=("scikitlearn", "parquet"),
-    pool="photo_files",
 )
 def cat_dog_scores(
     context: dg.AssetExecutionContext,

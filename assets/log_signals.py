@@ -27,9 +27,11 @@ MAKES = {
     "log_signals": """One row is a photo on a UTC day in one log file: partial counts that merge exactly over files.
 
 Lines about no photo stand in rows without photo_id, so that the column `lines` adds up to every good line of the file.
-Client addresses are kept only as salted hashes. Processed as files arrive and are quiet.""",
+Client addresses are kept here only as salted hashes. Processed as files arrive and are quiet.""",
     "quarantined_lines": """One row is a line that is in no Combined or Common log format: where it stands, and why it was
-not counted. Good lines and quarantined lines together are all lines of the file.""",
+not counted. Good lines and quarantined lines together are all lines of the file.
+
+The line is kept as it came, with whatever address stands in it.""",
 }
 
 
@@ -40,7 +42,7 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
         "rules": asdict(settings.behavior_rules),
         # the list of known robots comes with the package
         "robots": version("crawler-user-agents"),
-        "salt": VisitorSalt(settings).public_version,
+        "salt": VisitorSalt(environment).public_version,
     }
 
 
@@ -51,13 +53,12 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     parameters=counting_rules,
     group="logs",
     kinds=("python", "parquet"),
-    pool="log_files",
 )
 def log_signals(
     context: dg.AssetExecutionContext, log_files: FileSource, environment: Environment
 ) -> Mapping[str, Result]:
-    """Scan each log file once, in bounded memory; one that cannot be read is quarantined as a whole."""
-    scan = partial(_scan, rules=environment.settings.behavior_rules, salt=VisitorSalt(environment.settings))
+    """Scan each log file once; one that cannot be read is quarantined as a whole."""
+    scan = partial(_scan, rules=environment.settings.behavior_rules, salt=VisitorSalt(environment))
     scans: list[LogScan] = []
     for key in followed(context, context.partition_keys, "log files"):
         scans.append(scan(log_files, key))
@@ -82,7 +83,9 @@ def line_counts(scan: LogScan) -> dict[str, Any]:
 
 
 def _scan(log_files: FileSource, key: str, *, rules: BehaviorRules, salt: VisitorSalt) -> LogScan:
-    scan = partial(scan_log, file=file_of(key), rules=rules, salt=salt.value, salt_version=salt.version)
+    scan = partial(
+        scan_log, file=file_of(key), rules=rules, salt=salt.value, salt_version=salt.public_version
+    )
     try:
         with log_files.open(key) as stream:
             try:

@@ -19,7 +19,6 @@ from resources.sources import FileSource
     reads={"photo_files": SameKey()},
     group="photos",
     kinds=("python", "parquet"),
-    pool="photo_files",
 )
 def photo_content(context: dg.AssetExecutionContext, photo_files: FileSource) -> pd.DataFrame:
     """One row is a photo file: size, format, orientation, EXIF and how bright, colourful and sharp the picture is.

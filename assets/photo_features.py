@@ -30,7 +30,7 @@ def photo_features(
 ) -> pd.DataFrame:
     """One row is a photo alive at the end of the day, with only what was known then.
 
-    Titles, albums and other columns that a later edit could change are left out. Behaviour reaches back 28 days.
+    Titles and albums are left out: a later edit could have changed them. Behaviour reaches back 28 days.
     """
     return build_features(
         [pd.Timestamp(key) for key in context.partition_keys],

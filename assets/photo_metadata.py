@@ -17,7 +17,6 @@ from resources.photo_database import PhotoDatabase
     reads={"photo_database": SameKey()},
     group="sources",
     kinds=("sql", "parquet"),
-    pool="photo_database",
 )
 def photo_metadata(context: dg.AssetExecutionContext, photo_database: PhotoDatabase) -> pd.DataFrame:
     """One row is a photo as the database has it, deleted ones too, in the partition of its UTC day of upload.

@@ -41,7 +41,6 @@ class PipelineAsset:
     descriptions: Mapping[str, str]
     group: str
     kinds: tuple[str, ...]
-    pool: str | None
     one_partition_a_run: bool
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -77,7 +76,6 @@ class PipelineAsset:
             required_resource_keys={STORAGE, IO_MANAGER, *self.resources},
             retry_policy=RETRIES,
             group_name=self.group,
-            pool=self.pool,
             op_tags={"photo_popularity/step": self.declaration.name},
         )
         def execute(context: dg.AssetExecutionContext, **frames: Any):  # type: ignore[no-untyped-def]
@@ -156,7 +154,6 @@ def pipeline_asset(
     makes: Mapping[str, str] | None = None,
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     code_version: str = "1",
-    pool: str | None = None,
     one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
@@ -183,7 +180,6 @@ def pipeline_asset(
             descriptions=described,
             group=group,
             kinds=kinds,
-            pool=pool,
             one_partition_a_run=one_partition_a_run,
         )
 

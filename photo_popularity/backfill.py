@@ -71,7 +71,6 @@ def run_backfill(
                 PARTITION_TAG: day,
                 BACKFILL_ID_TAG: backfill_id,
                 LAUNCHED_BY_TAG: launched_by,
-                "dagster/priority": "-1",
             },
             raise_on_error=False,
         )
@@ -122,7 +121,7 @@ def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) ->
 @dg.job(
     name=BACKFILL_JOB,
     description="Make days again in an order: choose assets, first_day, last_day and newest-first or oldest-first.",
-    tags={BACKFILL_TAG: "ordered", "dagster/priority": "-1"},
+    tags={BACKFILL_TAG: "ordered"},
     executor_def=dg.in_process_executor,
 )
 def ordered_backfill_job() -> None:

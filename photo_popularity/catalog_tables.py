@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from photo_popularity.domain.schemas import SCHEMAS, TIMESTAMP
-from resources.outputs import OutputReader
+from resources.outputs import OutputReader, beside
 
 MODEL = "popularity_model"
 ASSETS = (*SCHEMAS, MODEL)
@@ -35,7 +35,7 @@ class CatalogTable:
 def _models(reader: OutputReader) -> list[dict[str, Any]]:
     rows = []
     for day, output in sorted(reader.catalog.current(MODEL).items()):
-        card = json.loads(reader.read(output, suffix=".json"))
+        card = json.loads(reader.read(beside(output, ".json")))
         span = card.get("trained_on", {})
         rows.append(
             {

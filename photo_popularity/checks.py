@@ -81,9 +81,9 @@ def _build(
                 context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if severity == ERROR and not result.passed:
             broken = [part for part, told in zip(parts, found, strict=True) if not told.passed] or parts
-            storage.catalog.reject(
-                asset, [key for part in broken for key in part.partitions], f"the check {name}"
-            )
+            outputs = checked.outputs(asset)
+            refused = {key: outputs[key] for part in broken for key in part.partitions}
+            storage.catalog.reject(asset, refused, f"the check {name}")
         return result
 
     return check

@@ -22,6 +22,7 @@ from photo_popularity.site_choice import (
     chosen_settings,
     drawn_classifier,
     make_sample_site,
+    refuse_another_site,
     with_settings,
     write_classifier,
 )
@@ -64,6 +65,7 @@ def run(
     console, started = Console(), time.monotonic()
     environment = read_environment()
     if sample:
+        refuse_another_site(environment)
         site = make_sample_site(environment.home, tell=typer.echo)
     chosen = chosen_settings(
         site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day
@@ -72,16 +74,13 @@ def run(
     if not environment.settings.classifier:
         chosen["classifier"] = str(drawn_classifier(environment.home, tell=typer.echo))
         environment = with_settings(environment, chosen)
-    write_settings_file(environment.home, chosen)
-    fixed_first_day = first_day is not None or "PHOTO_POPULARITY_FIRST_DAY" in os.environ
+    write_settings_file(environment.settings_file, chosen)
     night = date.fromisoformat(_day(until)) if until else None
-    failed = _run_night(environment, console, until=night, fixed_first_day=fixed_first_day, started=started)
+    failed = _run_night(environment, console, until=night, started=started)
     raise typer.Exit(1 if failed else 0)
 
 
-def _run_night(
-    environment: Environment, console: Console, *, until: date | None, fixed_first_day: bool, started: float
-) -> bool:
+def _run_night(environment: Environment, console: Console, *, until: date | None, started: float) -> bool:
     # Dagster takes a second to import, which query and history need not wait for
     import dagster as dg
 
@@ -99,12 +98,11 @@ def _run_night(
             environment,
             instance,
             until=until,
-            fixed_first_day=fixed_first_day,
             observer=observer,
             build=lambda chosen, installation: build_defs(chosen, installation=installation, loggers=loggers),
             run_config=dg.RunConfig(loggers={name: {} for name in loggers}),
         )
-    write_settings_file(environment.home, {"first_day": night.environment.settings.first_day})
+    write_settings_file(environment.settings_file, {"data_since": night.environment.settings.data_since})
     installation = install(night.environment, PIPELINE)
     print_report(console, installation, night, night.detected, seconds=time.monotonic() - started)
     return bool(night.failed_runs)
@@ -198,7 +196,7 @@ def train_classifier(
     trained = train(folder, seed=seed)
     path = (output or environment.home / "classifier.skops").absolute()
     write_classifier(trained, path)
-    write_settings_file(environment.home, {"classifier": str(path)})
+    write_settings_file(environment.settings_file, {"classifier": str(path)})
     card = trained.card
     typer.echo(
         f"{card['cross_validated_accuracy']:.3f} accuracy in cross-validation on {sum(card['photos_per_class'].values())} "

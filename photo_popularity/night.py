@@ -66,14 +66,13 @@ def run_night(
     instance: dg.DagsterInstance,
     *,
     until: date | None = None,
-    fixed_first_day: bool = False,
     observer: Observer | None = None,
     build: Callable[[Environment, Installation], dg.Definitions] | None = None,
     run_config: dg.RunConfig | None = None,
 ) -> Night:
     """Run the pipeline up to the night `until`, by default the last day that the logs cover.
 
-    Unless it is fixed, the first partition day is taken from the data. Raises InputError when a source cannot be used.
+    Unless a setting fixes it, the first partition day is taken from the data. Raises InputError when a source cannot be used.
     """
     observer = observer or Observer()
     build = build or (lambda environment, installation: build_defs(environment, installation=installation))
@@ -99,9 +98,9 @@ def run_night(
         raise InputError(
             f"nothing is known up to {night.day}: the first upload or log line is of {first_known_day(installation)}"
         )
-    if not fixed_first_day:
+    if not environment.settings.first_day:
         first = first_known_day(installation).isoformat()
-        environment = replace(environment, settings=replace(environment.settings, first_day=first))
+        environment = replace(environment, settings=replace(environment.settings, data_since=first))
         installation = install(environment, PIPELINE)
     night.environment = environment
     _settle(

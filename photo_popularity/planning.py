@@ -11,13 +11,12 @@ import dagster as dg
 from partitions.days import contiguous, days_between
 from partitions.files import FILE_PARTITIONS, add_keys, place_together
 from photo_popularity.domain.errors import InputError
+from photo_popularity.rules import LOGS_END_EARLY_BY, logs_end
 from resources.installation import Installation
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, WORK_ORDER_TAG, work_order
 from resources.pipeline import Declaration, PartitionKind, Snapshot
 
 NIGHTLY_ASSETS = ("popularity_model", "model_evaluation", "popularity_predictions")
-# logs of a quiet site rarely reach the very end of a day
-COMPLETE_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,13 @@ def last_complete_day(installation: Installation, *, over: date | None = None) -
 
     `over` is the last day that is over, yesterday unless a test says otherwise.
     """
-    moments = [
-        datetime.fromisoformat(output.detail["last_moment"])
-        for output in installation.catalog.current("log_signals").values()
-        if "last_moment" in output.detail
-    ]
-    # a stray line from the future must not move the night
-    covered = [(moment + COMPLETE_WITHIN).date() - timedelta(days=1) for moment in moments]
-    complete = [min(day, over or yesterday()) for day in covered]
-    if not complete:
+    end = logs_end(installation.catalog.current("log_signals"))
+    if end is None:
         raise InputError(
-            "the log folder holds no readable access log line, so no day is complete; check --logs, or look at "
+            "the log folder holds no readable access log line of the past, so no day is complete; check --logs, or look at "
             'photo-popularity query "SELECT * FROM quarantined_lines"'
         )
-    return max(complete)
+    return min((end + LOGS_END_EARLY_BY).date() - timedelta(days=1), over or yesterday())
 
 
 def first_known_day(installation: Installation) -> date:

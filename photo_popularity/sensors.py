@@ -1,7 +1,7 @@
 """Sensors: a source is compared with the catalog, and one run takes exactly what is out of date.
 
-A sensor lists, takes the difference, and requests. A listing that fails skips the tick with its reason. What failed is
-requested again after a pause that doubles (`attempts.py`), and does not keep other work waiting.
+A sensor lists, takes the difference, and requests one run. A listing that fails skips the tick with its reason. What failed
+is requested again after a pause that doubles (`attempts.py`), and does not keep other work waiting.
 """
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
@@ -17,7 +17,15 @@ from photo_popularity.attempts import Attempts
 from photo_popularity.detection import Changes, detect_database, detect_files
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import LOG_FILES_JOB, NIGHTLY_JOB, PHOTO_DATABASE_JOB, PHOTO_FILES_JOB
-from photo_popularity.planning import Batch, assets_of, last_complete_day, next_batch, range_tags, yesterday
+from photo_popularity.planning import (
+    NIGHTLY_ASSETS,
+    Batch,
+    assets_of,
+    last_complete_day,
+    next_batch,
+    range_tags,
+    yesterday,
+)
 from resources.installation import Installation
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import Notifier
@@ -59,7 +67,7 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
     database = Watched(PHOTO_DATABASE_JOB, ("photo_metadata",), lambda _: detect_database(installation))
     days = Watched(
         NIGHTLY_JOB,
-        ("behavior_signals", "photo_features", "training_examples"),
+        ("behavior_signals", "photo_features", "training_examples", *NIGHTLY_ASSETS),
         lambda _: Changes(),
         night=lambda: last_complete_day(installation),
     )
@@ -81,7 +89,7 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
         ),
         _sensor(
             "changed_days_sensor",
-            "Days whose behaviour, features or examples were made from inputs that have changed since.",
+            "Days, and the last night, that were made from inputs that have changed since.",
             installation,
             days,
         ),
@@ -132,7 +140,13 @@ def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watch
     steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
     assets = {dg.AssetKey(asset) for step in steps for asset in step.makes}
     runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT, updated_after=since))
-    return any(run.job_name == watched.job_name or assets & (run.asset_selection or set()) for run in runs)
+    # a run without a selection makes all that its job holds, as the scheduled night does
+    made_by_day = [step for step in installation.pipeline.steps if step.partitions == "days"]
+    whole = {NIGHTLY_JOB: {dg.AssetKey(asset) for step in made_by_day for asset in step.makes}}
+    return any(
+        run.job_name == watched.job_name or assets & (run.asset_selection or whole.get(run.job_name, set()))
+        for run in runs
+    )
 
 
 def _next_allowed(
@@ -157,11 +171,12 @@ def work_of(installation: Installation, batch: Batch) -> str:
     """
     snapshot = Snapshot(installation.catalog)
     steps = [step for step in installation.pipeline.steps if step.name in batch.steps]
+    fingerprints = {step.name: step.fingerprint(installation.environment) for step in steps}
     pieces = [
         (
             step.name,
             partition,
-            step.fingerprint(installation.environment),
+            fingerprints[step.name],
             sorted(snapshot.input_digests(step, partition).items()),
             [
                 output.content_version

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SITE_CLASSIFIERS = ("classifier.skops", "classifier.onnx")
 PICTURES_A_CLASS = 80
+SAMPLE_SITE = "sample-site"
 
 Tell = Callable[[str], Any]
 
@@ -61,11 +62,21 @@ def with_settings(environment: Environment, chosen: dict[str, str]) -> Environme
     return replace(environment, settings=replace(environment.settings, **chosen))  # type: ignore[arg-type]
 
 
+def refuse_another_site(environment: Environment) -> None:
+    """Raise InputError when the home folder works for a real site: the sample would take its place."""
+    photos = environment.settings.photos
+    if photos and photos != str(environment.home / SAMPLE_SITE / "photos"):
+        raise InputError(
+            f"{environment.home} holds the results of {photos}; run the sample elsewhere: "
+            "PHOTO_POPULARITY_HOME=FOLDER make run, or go on with photo-popularity run"
+        )
+
+
 def make_sample_site(home: Path, *, tell: Tell) -> Path:
     """The sample site below the home folder with a classifier trained on drawings, made unless it is there."""
     from photo_popularity.sample_site.generate import generate_site
 
-    folder = home / "sample-site"
+    folder = home / SAMPLE_SITE
     generate_site(folder, progress=tell)
     model = folder / SITE_CLASSIFIERS[0]
     if not model.exists():

@@ -98,11 +98,24 @@ class Catalog:
         with self._engine.begin() as connection:
             self._upsert(connection, asset, outputs, withdrawn=False)
 
-    def reject(self, asset: str, partitions: Iterable[str], why: str) -> None:
-        """Mark the current outputs of these partitions: nothing is to be built on them until they are made again."""
-        current = self.current(asset)
-        found = {key: current[key] for key in partitions if key in current}
-        self.set_current(asset, {k: replace(o, detail={**o.detail, REJECTED: why}) for k, o in found.items()})
+    def reject(self, asset: str, checked: Mapping[str, Output], why: str) -> None:
+        """Mark outputs that a check has refused: nothing is to be built on them until they are made again.
+
+        An output that has become current since it was checked is left alone.
+        """
+        table = self._current
+        with self._engine.begin() as connection:
+            for partition, output in checked.items():
+                connection.execute(
+                    sa.update(table)
+                    .where(table.c.asset == asset, table.c.partition == partition)
+                    .where(table.c.content_version == output.content_version, table.c.run_id == output.run_id)
+                    .values(
+                        detail=output_values(replace(output, detail={**output.detail, REJECTED: why}))[
+                            "detail"
+                        ]
+                    )
+                )
 
     def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
         """Remove the partitions from the current state; their executions stay in the history."""

@@ -6,7 +6,7 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-from photo_popularity.domain.classification import Classifier, load_classifier
+from photo_popularity.domain.classification import Classifier, SklearnClassifier
 from photo_popularity.domain.errors import InputError
 
 
@@ -36,8 +36,24 @@ class ClassifierFile:
 
     @cached_property
     def _model(self) -> Classifier:
-        return load_classifier(self._file)
+        return _read(self._file)
 
     def load(self) -> Classifier:
         """The model; loaded once a process."""
         return self._model
+
+
+def _read(path: Path) -> Classifier:
+    try:
+        if path.suffix.lower() == ".skops":
+            return SklearnClassifier(path.read_bytes(), name=str(path))
+        if path.suffix.lower() == ".onnx":
+            # ONNX Runtime is an extra, and takes a while to import
+            from photo_popularity.domain.onnx_classification import OnnxClassifier
+
+            return OnnxClassifier.from_file(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check the path, or make one with `train-classifier`."
+        ) from error
+    raise InputError(f"{path}: a classifier is a .skops or an .onnx file; name one of these.")

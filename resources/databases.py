@@ -87,5 +87,5 @@ def _cannot_be_locked(file: Path) -> bool:
 def _use_write_ahead_log(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

@@ -65,6 +65,11 @@ class Environment:
         return replace(self, name="production") if self.name == "staging" else None
 
     @property
+    def settings_file(self) -> Path:
+        """Where what was chosen is kept; each environment has a file of its own."""
+        return self.home / ("settings.toml" if self.name == "local" else f"settings-{self.label}.toml")
+
+    @property
     def dagster_home(self) -> Path:
         """Folder of Dagster's own instance; `DAGSTER_HOME`, when set, wins."""
         return self.home / "dagster" / self.label
@@ -86,7 +91,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     user = ours.get("USER") or _login_name()
     # an unknown name is told before anything else is read
     environment = Environment(ours.get("ENV", "local"), user, home)
-    values = read_settings_file(home)
+    values = read_settings_file(environment.settings_file)
     known = [item.name.upper() for item in fields(Settings)]
     for key, value in ours.items():
         if key in OTHER_VARIABLES:

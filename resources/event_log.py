@@ -1,8 +1,8 @@
 """Dagster's event log on SQLite, written at the speed of SQLite.
 
 The stock class makes a new engine, and so compiles every statement again, for each event: a run over a thousand files
-spends its time there. This one keeps an engine a file. It is the only module here that leans on Dagster's private parts;
-`dagster.yaml` without `event_log_storage` falls back to the stock class, with the same files. See tests/upstream.
+spends its time there. This one keeps an engine a file. It leans on Dagster's private parts, which tests/upstream watches;
+`dagster.yaml` without `event_log_storage` falls back to the stock class, with the same files.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 def _flush_at_checkpoints(connection: Any, _: object) -> None:
-    # what is lost when the machine loses power is the tail of Dagster's log, never of the catalog
+    # what may be lost when the machine loses power is the tail of Dagster's log; the catalog flushes each commit
     connection.execute("PRAGMA synchronous=NORMAL")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resources.catalog import Catalog, PublishedOutputs
+from resources.catalog import Catalog
 from resources.classifier import ClassifierFile
 from resources.environment import Environment
+from resources.outputs import read_outputs
 from resources.photo_database import PhotoDatabase
 from resources.pipeline import Pipeline
 from resources.sources import FileSource
@@ -35,11 +36,7 @@ class Installation:
 
 def install(environment: Environment, pipeline: Pipeline) -> Installation:
     """The working set of an environment."""
-    settings, production = environment.settings, environment.production
-    published = (
-        PublishedOutputs(production.catalog_url, schema=production.catalog_schema) if production else None
-    )
-    catalog = Catalog(environment.catalog_url, schema=environment.catalog_schema, published=published)
+    settings, outputs = environment.settings, read_outputs(environment)
     photo_files = FileSource(
         "photo_files", settings.photos, setting="photos", s3_endpoint=settings.s3_endpoint
     )
@@ -53,8 +50,8 @@ def install(environment: Environment, pipeline: Pipeline) -> Installation:
     return Installation(
         environment=environment,
         pipeline=pipeline,
-        catalog=catalog,
-        storage=TableStorage(environment=environment, pipeline=pipeline, catalog=catalog, sources=sources),
+        catalog=outputs.catalog,
+        storage=TableStorage(outputs, environment=environment, pipeline=pipeline, sources=sources),
         photo_files=photo_files,
         log_files=log_files,
         photo_database=photo_database,

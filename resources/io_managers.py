@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pandas as pd
+import sqlalchemy as sa
 from dagster import DataVersion, InputContext, OutputContext
 
 from photo_popularity.domain.errors import InputError
@@ -39,7 +40,7 @@ class TableIOManager(dg.IOManager):
             raise self._recorded(step, error) from error
 
     def handle_output(self, context: OutputContext, obj: Result) -> None:
-        """Commit what was made. A run of one partition gets its data version and metadata here; see `per_partition`."""
+        """Commit what was made. A run of one partition gets its data version and metadata here."""
         step = step_of(self._storage, context.step_context)
         asset = context.asset_key.path[-1]
         try:
@@ -64,7 +65,7 @@ class TableIOManager(dg.IOManager):
             "dagster/row_count": dg.MetadataValue.int(output.rows),
             "bytes": dg.MetadataValue.int(output.bytes),
             "content_version": dg.MetadataValue.text(output.content_version),
-            "path": dg.MetadataValue.path(self._storage.file_url(output)),
+            "path": dg.MetadataValue.path(self._storage.outputs.url(output)),
         }
         if isinstance(made, pd.DataFrame):
             shown["preview"] = dg.MetadataValue.md(preview(made))
@@ -87,6 +88,9 @@ def _scalar(value: object) -> dg.MetadataValue:
 
 def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
     """The state of the step that this Dagster step context belongs to."""
+    known = storage.known_step(context.run_id, context.op_def.name)
+    if known is not None:
+        return known
     definition = context.run_partitions_def
     if definition is None:
         raise unusable_run("this run names no partition; launch it with a partition key or a range")
@@ -144,8 +148,10 @@ def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
 
 def classified(error: Exception) -> Exception:
     """The error as Dagster's retry policy wants it: what will fail again is not retried."""
-    if isinstance(error, SourceUnavailable | ConnectionError | TimeoutError | dg.Failure):
-        return error
-    if isinstance(error, InputError | FileNotFoundError):
+    if isinstance(error, InputError | FileNotFoundError | PermissionError):
         return dg.Failure(description=str(error), allow_retries=False)
+    # a server that is away, a disk that is busy, an object store that says "slow down"
+    of_a_server = isinstance(error, sa.exc.OperationalError) or type(error).__module__.startswith("botocore")
+    if of_a_server or isinstance(error, SourceUnavailable | OSError | dg.Failure):
+        return error
     return dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)

@@ -33,7 +33,9 @@ class WebhookNotifier:
 
     def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
-            raise InputError(f"setting 'failure_webhook' is {url!r}; it must be an http(s) URL")
+            raise InputError(
+                "setting 'failure_webhook' is no http(s) URL; correct it (it is not shown, for it may hold a secret)"
+            )
         self._url = url
 
     def notify(self, message: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ No Dagster here: a question on the command line should not wait for it. What a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resources.catalog import Catalog, PublishedOutputs
 from resources.catalog_records import Output
@@ -25,9 +25,14 @@ class OutputReader:
         """Full path or URL of the output's file."""
         return self.files[output.environment].url(output.path)
 
-    def read(self, output: Output, *, suffix: str) -> bytes:
-        """The file that lies beside the output's own under another suffix: `.json` for a model's card."""
-        return self.files[output.environment].read(output.path.rpartition(".")[0] + suffix)
+    def read(self, output: Output) -> bytes:
+        """The bytes of the output's file; raises FileNotFoundError when it is not there."""
+        return self.files[output.environment].read(output.path)
+
+
+def beside(output: Output, suffix: str) -> Output:
+    """The file that lies beside the output's own under another suffix: `.json` for a model's card."""
+    return replace(output, path=output.path.rpartition(".")[0] + suffix)
 
 
 def read_outputs(environment: Environment) -> OutputReader:

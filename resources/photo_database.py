@@ -130,8 +130,6 @@ class PhotoDatabase:
 
 def _versions(frame: pd.DataFrame) -> dict[str, str]:
     return {
-        f"{day:%Y-%m-%d}": tables.content_version(
-            tables.to_table(rows, PHOTO_METADATA, name="photo_database")
-        )
+        str(day)[:10]: tables.content_version(tables.to_table(rows, PHOTO_METADATA, name="photo_database"))
         for day, rows in frame.groupby("day")
     }

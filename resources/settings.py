@@ -14,7 +14,6 @@ from pathlib import Path
 from photo_popularity.domain.behavior import BehaviorRules
 from photo_popularity.domain.errors import InputError
 
-SETTINGS_FILE = "settings.toml"
 _DEFAULT_RULES = BehaviorRules()
 
 
@@ -24,7 +23,8 @@ class Settings:
 
     Sources: `photos` and `logs` are folders or `s3://` URLs, `database` a SQLAlchemy URL. `storage` is the folder or
     URL below which each environment has its own root; `catalog` the URL of a PostgreSQL database, one schema an
-    environment. `first_day` is the first UTC day that has partitions. Patterns must hold a group named `photo_id`.
+    environment. `first_day` is the first UTC day that has
+    partitions; without it that is `data_since`, which `run` takes from the data. Patterns must hold a group named `photo_id`.
     Raises InputError for a value that makes no sense.
     """
 
@@ -33,7 +33,8 @@ class Settings:
     database: str = ""
     storage: str = ""
     catalog: str = ""
-    first_day: str = "2026-01-01"
+    first_day: str = ""
+    data_since: str = "2026-01-01"
     classifier: str = ""
     visitor_salt: str = "change-me-in-production"
     visitor_salt_version: str = "1"
@@ -50,14 +51,14 @@ class Settings:
     def __post_init__(self) -> None:
         for item in fields(self):
             _check_type(f"setting {item.name!r}", getattr(self, item.name), like=item.default)
-        _parse_day(self.first_day)
+        _parse_day(self.first_day or self.data_since)
         _check_catalog(self.catalog)
         self.behavior_rules  # noqa: B018 -- its patterns and lists are checked as it is made
 
     @property
     def first_partition_day(self) -> date:
-        """`first_day` as a date."""
-        return _parse_day(self.first_day)
+        """The first day that has partitions."""
+        return _parse_day(self.first_day or self.data_since)
 
     @property
     def behavior_rules(self) -> BehaviorRules:
@@ -72,9 +73,8 @@ class Settings:
         )
 
 
-def read_settings_file(home: Path) -> dict[str, object]:
-    """The settings kept in the home folder, none when there is no file; InputError for a file that makes no sense."""
-    path = home / SETTINGS_FILE
+def read_settings_file(path: Path) -> dict[str, object]:
+    """The settings kept in a file, none when there is no file; InputError for a file that makes no sense."""
     if not path.exists():
         return {}
     try:
@@ -95,12 +95,12 @@ def read_settings_file(home: Path) -> dict[str, object]:
     return kept
 
 
-def write_settings_file(home: Path, values: Mapping[str, str | tuple[str, ...]]) -> None:
-    """Keep `values` in the home folder's settings, beside those already there.
+def write_settings_file(path: Path, values: Mapping[str, str | tuple[str, ...]]) -> None:
+    """Keep `values` in the file, beside the settings already there.
 
     The file is written anew, without its comments, only when a value differs.
     """
-    before = read_settings_file(home)
+    before = read_settings_file(path)
     kept = {**before, **values}
     Settings(**kept)  # type: ignore[arg-type]
     if kept == before:
@@ -111,15 +111,13 @@ def write_settings_file(home: Path, values: Mapping[str, str | tuple[str, ...]])
         lines.append(
             f"{key} = [{', '.join(items)}]" if items is not None else f"{key} = {_quoted(str(value))}"
         )
-    home.mkdir(parents=True, exist_ok=True)
-    aside = home / f".{SETTINGS_FILE}.{os.getpid()}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.write_bytes(("\n".join(lines) + "\n").encode("utf-8"))
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{home / SETTINGS_FILE}: {error.object!r} is no text; rename the file to UTF-8"
-        ) from error
-    aside.replace(home / SETTINGS_FILE)
+        raise InputError(f"{path}: {error.object!r} is no text; rename the file to UTF-8") from error
+    aside.replace(path)
 
 
 def parse_variable(text: str, setting: str) -> object:

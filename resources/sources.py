@@ -131,12 +131,18 @@ class FileSource:
         """The files as they are now; only those whose size or time moved since `before` are hashed again.
 
         A file touched less than `quiet_seconds` ago may still be being written: it keeps its state before and is
-        unsettled.
+        unsettled. Raises as `list` does, and InputError for a folder that had files and now holds nothing at all.
         """
         files: dict[str, Output] = {}
         unsettled: list[str] = []
         unreadable: dict[str, str] = {}
-        for key, found in self.list().items():
+        listing = self.list()
+        if before and not listing and not any(self.root.iterdir()):
+            raise InputError(
+                f"{self.root}: empty, and {len(before):,} files had been there: is the disk mounted? If they were deleted, "
+                "put any hidden file there, such as .empty"
+            )
+        for key, found in listing.items():
             known = before.get(key)
             detail = {"size": found.size, "stamp": found.stamp}
             problem = _problem_of_name(key)

@@ -18,37 +18,31 @@ from partitions.reads import SameKey
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
-from resources.catalog import Catalog
 from resources.catalog_records import Execution, Output
 from resources.environment import Environment
 from resources.output_parts import ModelFile, Result, folder_of, parts_of
+from resources.outputs import OutputReader, beside
 from resources.pipeline import Declaration, Pipeline, Snapshot, digest
 from resources.steps import Source, Step
-from resources.storage import FileStorage
 
 
 class TableStorage:
     """Outputs of one environment: files below its root, and the catalog that says which are current."""
 
     def __init__(
-        self, *, environment: Environment, pipeline: Pipeline, catalog: Catalog, sources: Mapping[str, Source]
+        self,
+        outputs: OutputReader,
+        *,
+        environment: Environment,
+        pipeline: Pipeline,
+        sources: Mapping[str, Source],
     ) -> None:
-        self.environment, self.pipeline, self.catalog, self.sources = environment, pipeline, catalog, sources
-        self.files = self._files_of(environment)
-        self._published = self._files_of(environment.production) if environment.production else None
+        self.environment, self.pipeline, self.sources = environment, pipeline, sources
+        self.outputs, self.catalog = outputs, outputs.catalog
+        # what an environment makes it writes below its own root, wherever it reads
+        self.files = outputs.files[environment.label]
         self._steps: dict[tuple[str, str], Step] = {}
         self._lock = threading.Lock()
-
-    def _files_of(self, environment: Environment) -> FileStorage:
-        return FileStorage(environment.storage_root, s3_endpoint=environment.settings.s3_endpoint)
-
-    def file_url(self, output: Output) -> str:
-        """Where the output's file lies."""
-        return self._storage_of(output).url(output.path)
-
-    def _storage_of(self, output: Output) -> FileStorage:
-        inherited = output.environment != self.environment.label
-        return self._published if inherited and self._published else self.files
 
     def step(self, run_id: str, name: str, *, partitions: Sequence[str], launched_by: str) -> Step:
         """The step's state, made when it is first asked for."""
@@ -65,6 +59,11 @@ class TableStorage:
                     log=str(self.environment.run_logs / f"{run_id}.log"),
                 )
             return self._steps[run_id, name]
+
+    def known_step(self, run_id: str, name: str) -> Step | None:
+        """The step's state, if it was asked for before: it keeps its partitions whatever becomes of the keys."""
+        with self._lock:
+            return self._steps.get((run_id, name))
 
     def _forget_what_was_read(self, declaration: Declaration, partitions: Sequence[str]) -> None:
         """What an earlier step read of a source is no input of this one."""
@@ -110,6 +109,10 @@ class TableStorage:
             for partition in step.partitions
             for key in read.select(asset, partition, step.snapshot.outputs)
         }
+        if isinstance(read, SameKey) and (missing := sorted(set(step.partitions) - wanted)):
+            raise InputError(
+                f"{step.declaration.name} {missing[0]}: {asset} has no output for it; materialize {asset} first"
+            )
         for key in sorted(wanted):
             if outputs[key].rejected:
                 raise InputError(
@@ -132,26 +135,25 @@ class TableStorage:
             table = tables.decode(data)
         except pa.ArrowException as error:
             raise InputError(
-                f"{asset} {partition}: {self.file_url(output)} is damaged ({error}); {again}"
+                f"{asset} {partition}: {self.outputs.url(output)} is damaged ({error}); {again}"
             ) from error
         if not table.schema.equals(SCHEMAS[asset].arrow):
             raise InputError(
-                f"{asset} {partition}: {self.file_url(output)} has columns of another release; {again}"
+                f"{asset} {partition}: {self.outputs.url(output)} has columns of another release; {again}"
             )
         return table
 
     def _read(self, asset: str, partition: str, output: Output) -> bytes:
         try:
-            return self._storage_of(output).read(output.path)
+            return self.outputs.read(output)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{asset} {partition}: the catalog names {self.file_url(output)}, which is not there; "
+                f"{asset} {partition}: the catalog names {self.outputs.url(output)}, which is not there; "
                 f"materialize {asset} for {partition} again"
             ) from error
 
     def _read_model(self, partition: str, output: Output) -> ModelFile:
-        beside = replace(output, path=output.path.removesuffix(".skops") + ".json")
-        card = json.loads(self._read("model card", partition, beside))
+        card = json.loads(self._read("model card", partition, beside(output, ".json")))
         return ModelFile(self._read("model", partition, output), card["model_version"], card)
 
     def commit(self, asset: str, result: Result, step: Step) -> dict[str, Output]:

@@ -34,6 +34,11 @@ class Place:
     def installation(self) -> Installation:
         return install(self.environment, PIPELINE)
 
+    def reject(self, asset: str, partition: str) -> None:
+        """Mark an output as a failed check does."""
+        catalog = self.installation.catalog
+        catalog.reject(asset, {partition: catalog.current(asset)[partition]}, "the check of a test")
+
     @property
     def definitions(self) -> dg.Definitions:
         return build_defs(self.environment, loggers={"quiet": quiet})
@@ -42,7 +47,6 @@ class Place:
         return run_night(
             self.environment,
             self.instance,
-            fixed_first_day=True,
             run_config=QUIETLY,
             build=lambda environment, installation: build_defs(
                 environment, installation=installation, loggers={"quiet": quiet}

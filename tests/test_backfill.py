@@ -70,7 +70,7 @@ def test_the_days_run_in_the_order_asked_for_one_at_a_time(
 
 def test_a_day_that_fails_is_told_and_the_others_go_on(place: Place) -> None:
     place.detect()
-    place.installation.catalog.reject("log_signals", ["access.log-20261011"], "the check of a test")
+    place.reject("log_signals", "access.log-20261011")
     told: list[tuple[str, bool]] = []
     failed = run_backfill(
         place.definitions.resolve_job_def(NIGHTLY_JOB),

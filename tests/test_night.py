@@ -228,7 +228,7 @@ def test_a_run_without_a_partition_says_so(place: Place) -> None:
 def test_who_launched_a_run_is_on_record(place: Place) -> None:
     os.utime(place.site.photo_file("p1"))
     place.installation.catalog.withdraw("photo_metadata", ["2026-10-04"])
-    night = run_night(replace(place.environment, user="bea"), place.instance, fixed_first_day=True)
+    night = run_night(replace(place.environment, user="bea"), place.instance)
     executions = place.installation.catalog.executions(run_id=night.run_ids[0])
     assert {(e.launched_by, e.status, e.asset) for e in executions} == {
         ("bea", "succeeded", "photo_metadata"),

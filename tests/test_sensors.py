@@ -22,7 +22,7 @@ from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import build_notifier
 from resources.settings import Settings
 from tests.night_fixtures import QUIETLY, Place
-from tests.photo_site import FIRST_DAY, log_line
+from tests.photo_site import FIRST_DAY, LAST_DAY, log_line
 
 P1 = "2026/10/01/p1.jpg"
 
@@ -59,7 +59,7 @@ def launch(place: Place, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
 def until_it_rests(place: Place, sensor: str, cursor: str | None = None) -> list[list[str]]:
     """The partitions of each run until the sensor skips."""
     made: list[list[str]] = []
-    for _ in range(6):
+    for _ in range(8):
         result = tick(place, sensor, cursor=cursor)
         cursor = result.cursor or cursor
         if not result.run_requests:
@@ -115,8 +115,9 @@ def test_log_files_that_arrive_are_scanned_and_then_exactly_their_days_are_made_
     assert until_it_rests(place, "log_files_sensor") == [["late.log"]]
     made = until_it_rests(place, "changed_days_sensor")
     assert made[:2] == [["2026-10-05"], ["2026-10-09"]]
-    # features follow from the first of them on, then examples
+    # features follow from the first of them on, then examples, and in the end the last night's model
     assert made[2][0] == "2026-10-05"
+    assert made[-1] == [str(LAST_DAY)]
 
 
 def test_a_change_in_the_database_requests_only_the_day_that_it_touched(place: Place) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -79,23 +78,6 @@ class SklearnClassifier:
         return in_class_order(self._calibrator.predict_proba(decisions), self._classes)
 
 
-def load_classifier(path: Path) -> Classifier:
-    """The classifier in a `.skops` file that was trained here, or in any `.onnx` image model.
-
-    Raises InputError that names the file, the cause and the next step.
-    """
-    readers = {".skops": _read_skops, ".onnx": _read_onnx}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: a classifier is a .skops or an .onnx file; name one of these.")
-    try:
-        return reader(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); check the path, or make one with `train-classifier`."
-        ) from error
-
-
 def score_photos(files: Iterable[tuple[str, bytes]], classifier: Classifier) -> pd.DataFrame:
     """The cat_dog_scores rows of (file, bytes) pairs, sorted by file; a photo that can't be read has no row."""
     import pandas as pd
@@ -151,16 +133,6 @@ def _rounded(scores: Scores) -> Scores:
 
 def _named(score: Scores) -> dict[str, object]:
     return {f"p_{name}": float(value) for name, value in zip(CLASSES, score, strict=True)}
-
-
-def _read_skops(path: Path) -> Classifier:
-    return SklearnClassifier(path.read_bytes(), name=str(path))
-
-
-def _read_onnx(path: Path) -> Classifier:
-    from photo_popularity.domain.onnx_classification import OnnxClassifier
-
-    return OnnxClassifier.from_file(path)
 
 
 def _digest(data: bytes) -> str:

@@ -46,7 +46,7 @@ class LabelledPhoto:
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A fitted model with its card; `data` is the `.skops` file that `classification.load_classifier` reads."""
+    """A fitted model with its card; `data` is the `.skops` file that `SklearnClassifier` reads."""
 
     data: bytes
     card: dict[str, Any]

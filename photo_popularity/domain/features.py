@@ -1,7 +1,6 @@
 """What is known of a photo at the end of a day, as numbers: the one list of feature columns, and the making.
 
-A feature of day D uses nothing later than D, and nothing that somebody could have edited since: no title, no
-album. Labels, models and metrics do not belong here.
+A feature of day D uses nothing later than D, and no title and no album, which somebody could have edited since. Labels, models and metrics do not belong here.
 """
 
 from __future__ import annotations

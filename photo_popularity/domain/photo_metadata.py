@@ -10,6 +10,8 @@ import pandas as pd
 TIME_COLUMNS = ("uploaded_at", "updated_at", "deleted_at", "owner_joined_at")
 TEXT_COLUMNS = ("photo_id", "owner_id", "title", "album", "file")
 REQUIRED_COLUMNS = ("photo_id", "owner_id", "file")
+# no photo site is older: a clock that was never set, or a default
+EARLIEST_UPLOAD = pd.Timestamp("1990-01-01", tz="UTC")
 LARGEST_INT32 = 2**31 - 1
 # a bare number may be seconds, milliseconds or 20261001: nobody can tell
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
@@ -42,6 +44,8 @@ def from_rows(rows: pd.DataFrame) -> PhotoRows:
     for column in REQUIRED_COLUMNS:
         reasons = reasons.where(frame[column].notna(), f"{column} is null")
     reasons = reasons.where(frame["uploaded_at"].notna(), "uploaded_at is no time")
+    too_early = frame["uploaded_at"] < EARLIEST_UPLOAD
+    reasons = reasons.where(~too_early, f"uploaded_at is before {EARLIEST_UPLOAD:%Y}")
     is_second = frame[reasons == ""].duplicated("photo_id").reindex(frame.index, fill_value=False)
     reasons = reasons.where(~is_second, "photo_id stands there twice")
     frame["day"] = frame["uploaded_at"].dt.tz_localize(None).dt.normalize()

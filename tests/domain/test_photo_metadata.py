@@ -127,3 +127,11 @@ def test_a_table_without_rows_is_a_frame_without_rows() -> None:
 def test_the_frame_fits_its_schema() -> None:
     frame = from_rows(table({"deleted_at": datetime(2026, 10, 2, tzinfo=UTC)})).frame
     assert len(to_table(frame, PHOTO_METADATA, name="t")) == 1
+
+
+@pytest.mark.parametrize("uploaded_at", ["1970-01-01 00:00:00", "1989-12-31 23:59:59", "0200-01-01"])
+def test_a_clock_that_was_never_set_is_told_and_makes_no_day(uploaded_at: str) -> None:
+    found = from_rows(table({"uploaded_at": uploaded_at}, {"photo_id": "p2", "uploaded_at": "1990-01-01"}))
+    assert list(found.frame["photo_id"]) == ["p2"]
+    assert len(found.unusable) == 1
+    assert "'p1': uploaded_at is" in found.unusable[0]

@@ -142,3 +142,13 @@ def test_another_classifier_scores_every_photo_again(cli: CommandLine) -> None:
     [alone] = cli.query("SELECT count(*) AS runs FROM executions WHERE asset = 'photo_content'")
     photos = len(list((cli.home / "sample-site" / "photos").rglob("*.*")))
     assert alone["runs"] == photos
+
+
+def test_the_sample_never_takes_the_place_of_a_real_site(tmp_path: Path) -> None:
+    line = CommandLine(tmp_path / "home")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings.toml").write_text(f'photos = "{tmp_path}/mine"\n')
+    refused = line("run", "--sample")
+    assert refused.returncode == 2
+    assert f"holds the results of {tmp_path}/mine; run the sample elsewhere" in refused.stderr
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["settings.toml"]

@@ -242,3 +242,16 @@ def test_a_user_who_may_only_read_the_folder_reads_production(tmp_path: Path) ->
     catalog._engine.dispose()
     assert [path.name for path in folder.iterdir()] == ["catalog.sqlite"]
     assert read_as_nobody() == ["k"]
+
+
+def test_a_check_refuses_what_it_has_looked_at_and_nothing_newer(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    catalog.set_current("a", {"kept": FULL, "newer": FULL})
+    looked_at = catalog.current("a")
+    catalog.set_current("a", {"newer": replace(FULL, run_id="run-2", content_version="def")})
+    catalog.reject("a", looked_at, "the check x")
+    assert {key: output.rejected for key, output in catalog.current("a").items()} == {
+        "kept": "the check x",
+        "newer": "",
+    }
+    assert catalog.current("a")["kept"].detail["nested"] == [1, None]

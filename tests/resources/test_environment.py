@@ -119,3 +119,17 @@ def test_every_name_fits_a_bucket_prefix_and_a_schema_of_postgresql(user: str) -
     environment = Environment("staging", user, HOME, SHARED)
     assert len(str(environment.catalog_schema)) < 64
     assert set(environment.label) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_what_one_environment_was_told_is_no_setting_of_another(tmp_path: Path) -> None:
+    files = {name: Environment(name, "ann", tmp_path).settings_file for name in NAMES}
+    assert len(set(files.values())) == len(NAMES)
+    files["local"].write_text('photos = "/mine"\n')
+    files["production"].write_text('photos = "/theirs"\n')
+    read = {
+        name: read_environment(
+            {"PHOTO_POPULARITY_HOME": str(tmp_path), "PHOTO_POPULARITY_ENV": name}
+        ).settings.photos
+        for name in NAMES
+    }
+    assert read == {"local": "/mine", "production": "/theirs", "staging": ""}

@@ -80,6 +80,6 @@ def test_without_a_webhook_nobody_is_told() -> None:
 
 def test_an_address_that_is_none_is_told_at_once() -> None:
     with pytest.raises(
-        InputError, match=r"setting 'failure_webhook' is 'file:///etc/passwd'; it must be an http\(s\) URL"
+        InputError, match=r"setting 'failure_webhook' is no http\(s\) URL; correct it \(it is not shown"
     ):
         build_notifier("file:///etc/passwd")

@@ -31,42 +31,43 @@ def test_a_file_that_makes_no_sense_is_an_error_that_names_it(
 ) -> None:
     (tmp_path / "settings.toml").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(InputError, match=message):
-        read_settings_file(tmp_path)
+        read_settings_file(tmp_path / "settings.toml")
 
 
 def test_settings_that_is_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").mkdir()
     with pytest.raises(InputError, match=r"settings\.toml: cannot be read"):
-        read_settings_file(tmp_path)
+        read_settings_file(tmp_path / "settings.toml")
 
 
 @given(photos=texts, salt=texts)
 def test_what_was_kept_is_read_back(photos: str, salt: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     write_settings_file(
-        home, {"photos": photos, "visitor_salt": salt, "own_hosts": ("a.example", "b.example")}
+        home / "settings.toml",
+        {"photos": photos, "visitor_salt": salt, "own_hosts": ("a.example", "b.example")},
     )
     kept = {"photos": photos, "visitor_salt": salt, "own_hosts": ("a.example", "b.example")}
-    assert read_settings_file(home) == kept
+    assert read_settings_file(home / "settings.toml") == kept
 
 
 def test_keeping_one_setting_leaves_the_others(tmp_path: Path) -> None:
-    write_settings_file(tmp_path / "new", {"photos": "/a", "logs": "/b"})
-    write_settings_file(tmp_path / "new", {"photos": "/c"})
-    assert read_settings_file(tmp_path / "new") == {"photos": "/c", "logs": "/b"}
+    write_settings_file(tmp_path / "new" / "settings.toml", {"photos": "/a", "logs": "/b"})
+    write_settings_file(tmp_path / "new" / "settings.toml", {"photos": "/c"})
+    assert read_settings_file(tmp_path / "new" / "settings.toml") == {"photos": "/c", "logs": "/b"}
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["settings.toml"]
 
 
 def test_keeping_what_is_there_leaves_the_comments_of_a_person(tmp_path: Path) -> None:
     text = '# asked the owners\nphotos = "/a"\n'
     (tmp_path / "settings.toml").write_text(text)
-    write_settings_file(tmp_path, {"photos": "/a"})
+    write_settings_file(tmp_path / "settings.toml", {"photos": "/a"})
     assert (tmp_path / "settings.toml").read_text() == text
 
 
 def test_nothing_is_kept_that_could_not_be_read_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="first_day"):
-        write_settings_file(tmp_path, {"first_day": "yesterday"})
+        write_settings_file(tmp_path / "settings.toml", {"first_day": "yesterday"})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -122,6 +122,19 @@ def test_a_missing_folder_is_an_error_that_names_the_option(place: Place) -> Non
         missing.state({})
 
 
+def test_a_folder_that_suddenly_holds_nothing_is_an_unmounted_disk_until_somebody_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    source, folder = local(tmp_path), tmp_path
+    (folder / "a").write_bytes(b"x")
+    before = dict(source.state({}).files)
+    (folder / "a").unlink()
+    with pytest.raises(InputError, match="empty, and 1 files had been there: is the disk mounted"):
+        source.state(before)
+    (folder / ".empty").touch()
+    assert source.state(before).files == {}
+
+
 def test_no_folder_at_all_is_an_error_that_names_the_option() -> None:
     with pytest.raises(InputError, match="no folder is set for log_files; give --logs FOLDER"):
         FileSource("log_files", "", setting="logs").list()

@@ -11,10 +11,11 @@ import pytest
 
 from partitions.reads import Days, SameKey
 from photo_popularity.domain.errors import InputError
-from resources.catalog import Catalog, PublishedOutputs
+from resources.catalog import Catalog
 from resources.catalog_records import Output
 from resources.environment import Environment
 from resources.output_parts import ModelFile, Result
+from resources.outputs import read_outputs
 from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Step
 from resources.table_storage import TableStorage
@@ -34,12 +35,11 @@ class ASource:
 
 def a_storage(home: Path, name: str = "local", *, source: ASource | None = None) -> TableStorage:
     environment = Environment(name, "ann", home)
-    production = environment.production
-    published = PublishedOutputs(production.catalog_url) if production else None
-    catalog = Catalog(environment.catalog_url, published=published)
     source = source or ASource()
     sources = {"log_files": source, "photo_files": source}
-    return TableStorage(environment=environment, pipeline=PIPELINE, catalog=catalog, sources=sources)
+    return TableStorage(
+        read_outputs(environment), environment=environment, pipeline=PIPELINE, sources=sources
+    )
 
 
 def rows(*given: tuple[str, str, int]) -> pd.DataFrame:
@@ -223,7 +223,7 @@ def test_a_crash_between_file_and_catalog_leaves_the_old_version_and_is_healed(t
 def test_a_lost_or_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     storage, day = a_storage(tmp_path), "2026-10-01"
     [output] = commit(storage, "behavior_signals", rows((day, "p1", 1)), day).values()
-    file = Path(storage.file_url(output))
+    file = Path(storage.outputs.url(output))
     file.write_bytes(b"PAR1")
     with pytest.raises(
         InputError, match=rf"{file} is damaged .*materialize behavior_signals for {day} again"
@@ -241,7 +241,7 @@ def test_a_lost_or_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path)
 def test_a_file_of_another_release_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     storage, day = a_storage(tmp_path), "2026-10-01"
     [output] = commit(storage, "behavior_signals", rows((day, "p1", 1)), day).values()
-    rows((day, "p1", 1)).drop(columns="likes").to_parquet(storage.file_url(output))
+    rows((day, "p1", 1)).drop(columns="likes").to_parquet(storage.outputs.url(output))
     with pytest.raises(InputError, match="has columns of another release; materialize behavior_signals"):
         loaded(storage, "behavior_signals")
 
