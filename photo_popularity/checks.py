@@ -80,10 +80,10 @@ def _build(
                 # it does take an evaluation; its annotation does not say so
                 context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if severity == ERROR and not result.passed:
-            broken = [part for part, told in zip(parts, found, strict=True) if not told.passed] or parts
             outputs = checked.outputs(asset)
-            refused = {key: outputs[key] for part in broken for key in part.partitions}
-            storage.catalog.reject(asset, refused, f"the check {name}")
+            broken = [part for part, told in zip(parts, found, strict=True) if not told.passed]
+            refused = {key: outputs[key] for part in broken or parts for key in part.partitions}
+            storage.catalog.reject(asset, refused, f"the check {name}: {result.description}")
         return result
 
     return check
@@ -119,6 +119,6 @@ def evaluate(rule: Rule, checked: Checked, severity: dg.AssetCheckSeverity) -> d
     return dg.AssetCheckResult(
         passed=not count,
         severity=severity,
-        description=f"{count} {finding.sentence}" if count else held,
+        description=f"{finding.sentence} ({count:,})" if count else held,
         metadata={**examples, **finding.figures},
     )

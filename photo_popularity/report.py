@@ -47,7 +47,7 @@ def print_report(
     executions = [e for run_id in night.run_ids for e in installation.catalog.executions(run_id=run_id)]
     _print_materialized(console, installation, night, executions, seconds)
     _print_sources(console, installation, detected)
-    _print_failures(console, night, executions)
+    _print_failures(console, installation, night, executions)
     if night.day:
         print_model(console, night.environment, night.day)
         print_most_popular(console, night.environment, night.day)
@@ -87,9 +87,35 @@ def _print_materialized(
             f"{sum(execution.seconds or 0.0 for execution in mine):.1f}",
         )
     console.print(table)
+    waiting = _held_up(installation, executions)
     untouched = [asset for asset in assets if asset not in worked_on]
-    if untouched:
-        console.print(Text(f"Up to date already: {', '.join(untouched)}.", style="dim"))
+    for what, names in (
+        ("Up to date already", [asset for asset in untouched if asset not in waiting]),
+        ("Not looked at, for what they read has failed", [asset for asset in untouched if asset in waiting]),
+    ):
+        if names:
+            console.print(Text(f"{what}: {', '.join(names)}.", style="dim"))
+
+
+def _held_up(installation: Installation, executions: Sequence[Execution]) -> set[str]:
+    """The assets that follow, near or far, from one that has failed or holds what a check has refused."""
+    troubled = {execution.asset for execution in executions if execution.status == "failed"}
+    troubled |= {asset for asset, _ in _refused(installation)}
+    held: set[str] = set()
+    for step in installation.pipeline.steps:
+        if (troubled | held) & step.reads.keys():
+            held.update(step.makes)
+    return held
+
+
+def _refused(installation: Installation) -> dict[tuple[str, str], list[str]]:
+    """The current outputs that nothing may be built on: by asset and by what refuses them, their partitions."""
+    refused: dict[tuple[str, str], list[str]] = {}
+    for asset in installation.pipeline.by_asset:
+        for partition, output in installation.catalog.current(asset).items():
+            if output.rejected:
+                refused.setdefault((asset, output.rejected), []).append(partition)
+    return refused
 
 
 def _print_sources(console: Console, installation: Installation, detected: Mapping[str, Changes]) -> None:
@@ -163,15 +189,20 @@ def _print_rest(console: Console, total: int, noun: str) -> None:
         console.print(f"  and {counted(total - EXAMPLES_SHOWN, f'more {noun}')}")
 
 
-def _print_failures(console: Console, night: Night, executions: Sequence[Execution]) -> None:
+def _print_failures(
+    console: Console, installation: Installation, night: Night, executions: Sequence[Execution]
+) -> None:
+    refused = _refused(installation)
     failed = [execution for execution in executions if execution.status == "failed"]
     told = {execution.run_id for execution in failed}
     silent = [run_id for run_id in night.failed_runs if run_id not in told]
-    if not failed and not silent:
+    if not failed and not silent and not refused:
         return
     heading(console, "Failures", style="bold red")
     for line in _failures(failed):
         console.print(Text(line), soft_wrap=True)
+    for (asset, by), keys in refused.items():
+        console.print(Text(f"{asset} ({_told(keys)}): refused by {in_one_line(by)}"), soft_wrap=True)
     for run_id in silent:
         console.print(
             f"run {run_id} failed; its log: {night.environment.run_logs / run_id}.log", soft_wrap=True
@@ -183,10 +214,13 @@ def _failures(failed: Sequence[Execution]) -> Iterator[str]:
     for execution in failed:
         groups.setdefault((execution.asset, execution.error or ""), []).append(execution)
     for (asset, error), group in groups.items():
-        keys = sorted(execution.partition for execution in group)
-        where = keys[0] if len(keys) == 1 else f"{counted(len(keys), 'partition')}, {keys[0]} … {keys[-1]}"
-        yield f"{asset} ({where}): {in_one_line(error)}"
+        yield f"{asset} ({_told([execution.partition for execution in group])}): {in_one_line(error)}"
         yield f"  log: {group[0].log}"
+
+
+def _told(partitions: Sequence[str]) -> str:
+    keys = sorted(partitions)
+    return keys[0] if len(keys) == 1 else f"{counted(len(keys), 'partition')}, {keys[0]} … {keys[-1]}"
 
 
 def _print_places(console: Console, night: Night) -> None:

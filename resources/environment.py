@@ -91,7 +91,10 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     user = ours.get("USER") or _login_name()
     # an unknown name is told before anything else is read
     environment = Environment(ours.get("ENV", "local"), user, home)
-    values = read_settings_file(environment.settings_file)
+    production = environment.production
+    # a staging one works on production's sources unless it has chosen others
+    values = read_settings_file(production.settings_file) if production else {}
+    values |= read_settings_file(environment.settings_file)
     known = [item.name.upper() for item in fields(Settings)]
     for key, value in ours.items():
         if key in OTHER_VARIABLES:

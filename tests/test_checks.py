@@ -274,7 +274,9 @@ def test_a_broken_blocking_check_stops_what_is_downstream_and_rejects_that_parti
     }
     catalog = place.installation.catalog
     rejected = {day: output.rejected for day, output in catalog.current("behavior_signals").items()}
-    assert {day: why for day, why in rejected.items() if why} == {NEXT_DAY: "the check visitors_within_views"}
+    assert {day: why for day, why in rejected.items() if why} == {
+        NEXT_DAY: "the check visitors_within_views: photos have more visitors than views (8)"
+    }
     assert catalog.current("photo_features") == before
 
     # the next night, with the fault mended: made again, and only then built on

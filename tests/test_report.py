@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from photo_popularity.definitions import PIPELINE
 from photo_popularity.detection import Changes
 from photo_popularity.night import Night
 from photo_popularity.report import print_report
@@ -122,6 +124,18 @@ def test_a_failure_names_its_cause_and_log(site: Installation) -> None:
     assert "behavior_signals (2 partitions, 2026-11-01 … 2026-11-02): the disk is full" in text
     assert f"log: {site.environment.run_logs / 'run-2.log'}" in text
     assert f"run run-3 failed; its log: {site.environment.run_logs / 'run-3'}.log" in text
+
+
+def test_what_a_check_has_refused_is_told_with_what_waits_for_it(site: Installation) -> None:
+    refused = {"x.log": site.catalog.current("log_signals")["x.log"]}
+    site.catalog.reject("log_signals", refused, "the check every_line_is_accounted_for (1 files lost lines)")
+    text = report(replace(site, pipeline=PIPELINE), run_ids=["run-1"], failed=["run-1"], width=200)
+    assert (
+        "log_signals (x.log): refused by the check every_line_is_accounted_for (1 files lost lines)" in text
+    )
+    held_up = "behavior_signals, training_examples, popularity_model"
+    assert f"Not looked at, for what they read has failed: {held_up}." in text.replace("photo_features, ", "")
+    assert "Up to date already" not in text
 
 
 def test_the_photos_expected_to_be_viewed_most_come_first(site: Installation) -> None:

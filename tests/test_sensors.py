@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +19,7 @@ from resources.notification import build_notifier
 from resources.settings import Settings
 from tests.night_fixtures import QUIETLY, Place
 from tests.photo_site import FIRST_DAY, LAST_DAY, log_line
+from tests.services.webhook import webhook
 
 P1 = "2026/10/01/p1.jpg"
 
@@ -256,28 +253,6 @@ def test_the_attempts_survive_as_a_cursor() -> None:
     assert Attempts.from_cursor(None) == Attempts()
 
 
-@contextmanager
-def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    received: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is given
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", received
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def a_failed_run(place: Place) -> dg.ExecuteInProcessResult:
     place.site.change("ALTER TABLE photos RENAME TO pictures")
     result = place.materialize("photo_metadata", **{PARTITION_TAG: str(FIRST_DAY)})
@@ -301,7 +276,8 @@ def test_a_failed_run_is_told_to_the_webhook(place: Place) -> None:
     with webhook() as (url, received):
         settings = replace(place.environment.settings, failure_webhook=url)
         tell_of(replace(place, environment=replace(place.environment, settings=settings)), failed)
-    [message] = received
+    [(_, body)] = received
+    message = json.loads(body)
     assert message["run_id"] == failed.run_id
     assert message["partition"] == str(FIRST_DAY)
     assert "failed in photo_metadata" in message["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,13 @@ from tests.end_to_end.dagster_ui import DagsterUI, served
 SCALE = SampleScale(
     first_day=date(2026, 10, 1), days=24, photos_a_day=2, earlier_photos=12, owners=8, drawings_a_class=6
 )
+
+
+@pytest.fixture(scope="session")
+def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of few photos, for tests of what a whole run does with it; nobody may write there."""
+    scale = replace(SCALE, photos_a_day=1, earlier_photos=6, owners=5)
+    return generate_site(tmp_path_factory.mktemp("small") / "site", scale=scale).folder
 
 
 @pytest.fixture(scope="session")

@@ -10,21 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from photo_popularity.sample_site.generate import generate_site
-from photo_popularity.sample_site.population import SampleScale
 from tests.end_to_end.command_line import CommandLine
 
 pytestmark = pytest.mark.end_to_end
 GIB_IN_KIB = 2**20
-
-
-@pytest.fixture(scope="module")
-def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "site"
-    generate_site(
-        folder, scale=SampleScale(days=24, photos_a_day=2, earlier_photos=6, owners=5, drawings_a_class=6)
-    )
-    return folder
 
 
 @pytest.fixture

@@ -10,22 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from photo_popularity.sample_site.generate import generate_site
-from photo_popularity.sample_site.population import SampleScale
 from tests.end_to_end.command_line import CommandLine
 from tests.services.s3 import S3Server
 
 pytestmark = pytest.mark.end_to_end
 VERSIONS = "SELECT asset, partition, content_version FROM current_outputs ORDER BY asset, partition"
-
-
-@pytest.fixture(scope="module")
-def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "site"
-    generate_site(
-        folder, scale=SampleScale(days=24, photos_a_day=1, earlier_photos=6, owners=5, drawings_a_class=6)
-    )
-    return folder
 
 
 def succeeded(cli: CommandLine, *arguments: str, **variables: str) -> str:

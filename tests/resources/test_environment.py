@@ -121,7 +121,9 @@ def test_every_name_fits_a_bucket_prefix_and_a_schema_of_postgresql(user: str) -
     assert set(environment.label) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def test_what_one_environment_was_told_is_no_setting_of_another(tmp_path: Path) -> None:
+def test_what_one_environment_was_told_is_no_setting_of_another_but_staging_follows_production(
+    tmp_path: Path,
+) -> None:
     files = {name: Environment(name, "ann", tmp_path).settings_file for name in NAMES}
     assert len(set(files.values())) == len(NAMES)
     files["local"].write_text('photos = "/mine"\n')
@@ -132,4 +134,4 @@ def test_what_one_environment_was_told_is_no_setting_of_another(tmp_path: Path) 
         ).settings.photos
         for name in NAMES
     }
-    assert read == {"local": "/mine", "production": "/theirs", "staging": ""}
+    assert read == {"local": "/mine", "production": "/theirs", "staging": "/theirs"}

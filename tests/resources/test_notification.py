@@ -5,38 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from photo_popularity.domain.errors import InputError
 from resources.notification import SilentNotifier, WebhookNotifier, build_notifier
-
-
-@contextmanager
-def webhook(status: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A server that answers with this status, and what it was sent: content type and body."""
-    heard: list[tuple[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            heard.append((self.headers["Content-Type"], body))
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is given
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook/s3cret", heard
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.services.webhook import webhook
 
 
 def test_the_message_arrives_as_json() -> None:
