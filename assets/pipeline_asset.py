@@ -28,8 +28,17 @@ from resources.table_storage import TableStorage
 
 SOURCES = ("photo_database", "photo_files", "log_files")
 OWNERS = ("team:photo-popularity",)
-RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 STORAGE, IO_MANAGER = "storage", "table_io_manager"
+# whose code counts as a step's own, and what of it changes no result: declarations, progress, pictures
+PACKAGES = ("photo_popularity", "assets", "resources", "partitions")
+RESULTS_FREE = (
+    "assets.pictures",
+    "assets.pipeline_asset",
+    "assets.progress",
+    "photo_popularity.domain.plots",
+    "resources.environment",
+    "resources.settings",
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,6 @@ class PipelineAsset:
             partitions_def=kinds[self.declaration.partitions],
             backfill_policy=self._backfill_policy,
             required_resource_keys={STORAGE, IO_MANAGER, *self.resources},
-            retry_policy=RETRIES,
             group_name=self.group,
             op_tags={"photo_popularity/step": self.declaration.name},
         )
@@ -107,7 +115,8 @@ class PipelineAsset:
 
     def _execute(self, context: dg.AssetExecutionContext, frames: dict[str, Any]) -> Iterator[dg.Output[Any]]:
         storage: TableStorage = getattr(context.resources, STORAGE)
-        step = step_of(storage, context.op_execution_context.get_step_execution_context())
+        step_context = context.op_execution_context.get_step_execution_context()
+        step = step_of(storage, step_context)
         storage.begin(step)
         try:
             given = {name: getattr(context.resources, name) for name in self.resources}
@@ -116,7 +125,11 @@ class PipelineAsset:
                 yield dg.Output(result, output_name=asset, metadata=dict(result.metadata))
         except Exception as error:
             storage.fail(step, str(error))
-            raise classified(error) from error
+            raise classified(error, step_context) from error
+        except BaseException:
+            # also when this generator is closed because an output could not be stored: that has told its own reason
+            storage.fail(step, "interrupted")
+            raise
         finally:
             storage.forget(step)
         if len(step.partitions) > 1:

@@ -7,28 +7,27 @@ the others, one at a time. Each of these is an ordinary run, with its own log an
 # no postponed annotations here: Dagster reads the class behind `config` from the annotation itself
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Literal
 
 import dagster as dg
+from pydantic import Field
 
 from partitions.days import days_between
 from photo_popularity.domain.errors import InputError
-from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB
+from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB, run_here
 from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
 
-Order = Literal["newest-first", "oldest-first"]
-ORDERS: tuple[Order, ...] = ("newest-first", "oldest-first")
+NEWEST_FIRST, OLDEST_FIRST = "newest-first", "oldest-first"
 BACKFILL_JOB = "ordered_backfill_job"
 BACKFILL_ID_TAG = "photo_popularity/backfill_id"
 
 
 class OrderedBackfill(dg.Config):
-    """Which day assets to make again, for which days (YYYY-MM-DD, both included), and in which order."""
+    """Which day assets to make again, for which days, and in which order."""
 
-    assets: list[str]
-    first_day: str
-    last_day: str
-    order: str = "newest-first"
+    assets: list[str] = Field(description="The day assets to make again, for example behavior_signals.")
+    first_day: str = Field(description="First day, YYYY-MM-DD.")
+    last_day: str = Field(description="Last day, YYYY-MM-DD, included.")
+    order: str = Field(default=NEWEST_FIRST, description=f"{NEWEST_FIRST} or {OLDEST_FIRST}.")
 
 
 def ordered_days(first_day: str, last_day: str, order: str) -> list[str]:
@@ -37,12 +36,12 @@ def ordered_days(first_day: str, last_day: str, order: str) -> list[str]:
         first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     except ValueError as error:
         raise InputError(f"{first_day!r} to {last_day!r}: not two days; write them as YYYY-MM-DD") from error
-    if order not in ORDERS:
-        raise InputError(f"order {order!r} is not known; use {' or '.join(ORDERS)}")
+    if order not in (NEWEST_FIRST, OLDEST_FIRST):
+        raise InputError(f"order {order!r} is not known; use {NEWEST_FIRST} or {OLDEST_FIRST}")
     if first > last:
         raise InputError(f"{first_day} is after {last_day}; give the earlier day first")
     keys = days_between(first, last)
-    return keys[::-1] if order == "newest-first" else keys
+    return keys[::-1] if order == NEWEST_FIRST else keys
 
 
 def run_backfill(
@@ -64,16 +63,8 @@ def run_backfill(
     _check_days(job, days)
     failed = []
     for day in days:
-        result = job.execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(asset) for asset in backfill.assets],
-            tags={
-                PARTITION_TAG: day,
-                BACKFILL_ID_TAG: backfill_id,
-                LAUNCHED_BY_TAG: launched_by,
-            },
-            raise_on_error=False,
-        )
+        tags = {PARTITION_TAG: day, BACKFILL_ID_TAG: backfill_id, LAUNCHED_BY_TAG: launched_by}
+        result = run_here(job, instance, assets=backfill.assets, tags=tags)
         tell(day, result.success)
         if not result.success:
             failed.append(day)

@@ -22,7 +22,7 @@ from photo_popularity.rules import (
     uploads_are_recent,
     visitors_within_views,
 )
-from resources.event_log import checked_materializations
+from resources.event_log import ResultOfAllPartitions, checked_materializations
 from resources.io_managers import partitions_of_run
 from resources.table_storage import TableStorage
 
@@ -33,7 +33,7 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 RULES: tuple[tuple[str, str, Rule, dg.AssetCheckSeverity], ...] = (
     *((asset, "keys_are_unique", keys_are_unique, ERROR) for asset in SCHEMAS if asset not in ONE_ROW_A_FILE),
     ("behavior_signals", "visitors_within_views", visitors_within_views, ERROR),
-    ("behavior_signals", "logs_cover_the_day", logs_cover_the_day, WARN),
+    ("behavior_signals", "logs_cover_the_day", logs_cover_the_day, ERROR),
     ("log_signals", "every_line_is_accounted_for", every_line_is_accounted_for, ERROR),
     ("cat_dog_scores", "scores_are_probabilities", scores_are_probabilities, ERROR),
     ("photo_content", "files_are_readable", files_are_readable, WARN),
@@ -84,7 +84,7 @@ def _build(
             broken = [part for part, told in zip(parts, found, strict=True) if not told.passed]
             refused = {key: outputs[key] for part in broken or parts for key in part.partitions}
             storage.catalog.reject(asset, refused, f"the check {name}: {result.description}")
-        return result
+        return result if wanted else ResultOfAllPartitions(**result._asdict())
 
     return check
 

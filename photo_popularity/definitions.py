@@ -65,7 +65,7 @@ def build_defs(
         assets=[*source_specs(days), *definitions],
         asset_checks=build_checks(kinds, days),
         jobs=[*build_jobs(day_assets), ordered_backfill_job],
-        schedules=[build_nightly_schedule(settings.night_cron)],
+        schedules=[build_nightly_schedule(installation)],
         sensors=build_sensors(installation, build_notifier(settings.failure_webhook)),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
@@ -52,3 +52,34 @@ def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinitio
             description="The night: metadata, behaviour, features, examples, model, evaluation and predictions of a day.",
         ),
     ]
+
+
+def run_here(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    assets: Iterable[str],
+    tags: Mapping[str, str],
+    run_config: dg.RunConfig | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run assets of a job in this process. The result tells of a failure; an interruption is raised as such.
+
+    Dagster alone takes the interruption of one run for its failure, and whoever launches several would go on.
+    """
+    result = job.execute_in_process(
+        run_config=run_config,
+        instance=instance,
+        asset_selection=[dg.AssetKey(asset) for asset in assets],
+        tags=dict(tags),
+        raise_on_error=False,
+    )
+    if not result.success and any(map(_is_interruption, result.all_events)):
+        raise KeyboardInterrupt
+    return result
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    if event.event_type == dg.DagsterEventType.RUN_FAILURE:
+        reason = event.job_failure_data.failure_reason
+        return reason is not None and reason.value == "UNEXPECTED_TERMINATION"
+    return event.event_type == dg.DagsterEventType.RUN_CANCELED

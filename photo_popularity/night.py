@@ -15,7 +15,7 @@ import dagster as dg
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files, withdraw_another_site
 from photo_popularity.domain.errors import InputError
-from photo_popularity.jobs import JOB_OF_KIND
+from photo_popularity.jobs import JOB_OF_KIND, run_here
 from photo_popularity.planning import (
     Batch,
     assets_of,
@@ -160,10 +160,10 @@ def _launch(
     instance: dg.DagsterInstance,
     run_config: dg.RunConfig | None,
 ) -> dg.ExecuteInProcessResult:
-    return definitions.resolve_job_def(JOB_OF_KIND[batch.kind]).execute_in_process(
-        run_config=run_config,
-        instance=instance,
-        asset_selection=[dg.AssetKey(asset) for asset in assets_of(installation, batch)],
+    return run_here(
+        definitions.resolve_job_def(JOB_OF_KIND[batch.kind]),
+        instance,
+        assets=assets_of(installation, batch),
         tags={**range_tags(batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
-        raise_on_error=False,
+        run_config=run_config,
     )

@@ -5,24 +5,39 @@ from datetime import timedelta
 
 import dagster as dg
 
+from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import NIGHTLY_JOB
+from photo_popularity.planning import last_complete_day
+from resources.installation import Installation
 
 NIGHT_PRIORITY = "10"
 
 
-def build_nightly_schedule(night_cron: str) -> dg.ScheduleDefinition:
-    """Launch the nightly job for yesterday (UTC), at a time when the last log of the day has arrived."""
+def build_nightly_schedule(installation: Installation) -> dg.ScheduleDefinition:
+    """Launch the nightly job for yesterday (UTC), at a time when the last log of the day has arrived.
+
+    While the logs do not cover the day it skips: `changed_days_sensor` makes the night once they do.
+    """
 
     @dg.schedule(
         name="nightly_schedule",
         job_name=NIGHTLY_JOB,
-        cron_schedule=night_cron,
+        cron_schedule=installation.environment.settings.night_cron,
         execution_timezone="UTC",
         description="Predict the coming seven days from what is known at the end of yesterday (UTC).",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
-    def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        night = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+    def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        day = (context.scheduled_execution_time - timedelta(days=1)).date()
+        try:
+            covered = last_complete_day(installation)
+        except InputError as error:
+            return dg.SkipReason(str(error))
+        if covered < day:
+            return dg.SkipReason(
+                f"the logs do not reach the end of {day}: {covered} is the last day that they cover"
+            )
+        night = day.isoformat()
         # the request carries the priority, not the job: a backfill of the job must not overtake the night
         return dg.RunRequest(run_key=night, partition_key=night, tags={"dagster/priority": NIGHT_PRIORITY})
 

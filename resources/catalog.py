@@ -152,7 +152,7 @@ class Catalog:
             self._update_executions(connection, done)
 
     def fail(self, executions: Sequence[Execution], error: str) -> None:
-        """Record that these executions failed, and why."""
+        """Record that these executions failed, and why; one that has ended already stays as it is."""
         failed = [
             replace(e, status="failed", error=error, seconds=_seconds_since(e.started_at)) for e in executions
         ]
@@ -181,7 +181,9 @@ class Catalog:
             columns = [c.name for c in self._executions.columns if c.name != "id"]
             statement = (
                 sa.update(self._executions)
-                .where(self._executions.c.id == sa.bindparam("new_id"))
+                .where(
+                    self._executions.c.id == sa.bindparam("new_id"), self._executions.c.status == "started"
+                )
                 .values({name: sa.bindparam(f"new_{name}") for name in columns})
             )
             connection.execute(statement, values)

@@ -25,6 +25,9 @@ LAUNCHED_BY_TAG = "photo_popularity/launched_by"
 WORK_ORDER_TAG = "photo_popularity/work_order"
 
 
+MAX_RETRIES, FIRST_PAUSE_SECONDS = 2, 2.0
+
+
 class TableIOManager(dg.IOManager):
     """Loads the partitions that a step reads and commits those that it makes, one version a partition."""
 
@@ -37,7 +40,7 @@ class TableIOManager(dg.IOManager):
         try:
             return self._storage.load(context.asset_key.path[-1], step)
         except Exception as error:
-            raise self._recorded(step, error) from error
+            raise self._recorded(step, error, context.step_context) from error
 
     def handle_output(self, context: OutputContext, obj: Result) -> None:
         """Commit what was made. A run of one partition gets its data version and metadata here."""
@@ -46,18 +49,18 @@ class TableIOManager(dg.IOManager):
         try:
             outputs = self._storage.commit(asset, obj, step)
         except Exception as error:
-            raise self._recorded(step, error) from error
+            raise self._recorded(step, error, context.step_context) from error
         if len(outputs) == 1:
             output = next(iter(outputs.values()))
             context.step_context.set_data_version(context.asset_key, DataVersion(output.content_version))
             context.add_output_metadata(self.metadata(output, obj.made))
 
-    def _recorded(self, step: Step, error: Exception) -> Exception:
+    def _recorded(self, step: Step, error: Exception, context: dg.StepExecutionContext) -> Exception:
         if not step.executions:
             self._storage.begin(step)
         self._storage.fail(step, str(error))
         self._storage.forget(step)
-        return classified(error)
+        return classified(error, context)
 
     def metadata(self, output: Output, made: Made) -> dict[str, dg.MetadataValue]:
         """What the asset's page shows of one output."""
@@ -146,12 +149,17 @@ def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
     return storage.environment.user
 
 
-def classified(error: Exception) -> Exception:
-    """The error as Dagster's retry policy wants it: what will fail again is not retried."""
-    if isinstance(error, InputError | FileNotFoundError | PermissionError):
-        return dg.Failure(description=str(error), allow_retries=False)
+def classified(error: Exception, context: dg.StepExecutionContext) -> Exception:
+    """The error as Dagster is to see it: a request to try again when it may pass, else a failure for good.
+
+    A retry policy of the step would do so too, but it also starts a step again that somebody has interrupted.
+    """
+    for_good = isinstance(error, InputError | FileNotFoundError | PermissionError)
     # a server that is away, a disk that is busy, an object store that says "slow down"
     of_a_server = isinstance(error, sa.exc.OperationalError) or type(error).__module__.startswith("botocore")
-    if of_a_server or isinstance(error, SourceUnavailable | OSError | dg.Failure):
+    if not for_good and (of_a_server or isinstance(error, SourceUnavailable | OSError)):
+        return dg.RetryRequested(MAX_RETRIES, FIRST_PAUSE_SECONDS * 2**context.previous_attempt_count)
+    if isinstance(error, dg.Failure):
         return error
-    return dg.Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)
+    said = str(error) if for_good else f"{type(error).__name__}: {error}"
+    return dg.Failure(description=said, allow_retries=False)

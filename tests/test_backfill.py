@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from photo_popularity.backfill import (
@@ -19,6 +22,7 @@ from photo_popularity.backfill import (
     ordered_days,
     run_backfill,
 )
+from photo_popularity.domain.behavior import merge_signals
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import NIGHTLY_JOB
 from resources.dagster_home import INSTANCE_CONFIG
@@ -84,6 +88,31 @@ def test_a_day_that_fails_is_told_and_the_others_go_on(place: Place) -> None:
     )
     assert failed == ["2026-10-11", "2026-10-12"]
     assert told == [("2026-10-10", True), ("2026-10-11", False), ("2026-10-12", False), ("2026-10-13", True)]
+
+
+def test_an_interruption_ends_the_backfill_and_not_only_the_day(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assets import behavior_signals
+
+    merged: list[object] = []
+
+    def merge_once(signals: pd.DataFrame, days: Sequence[pd.Timestamp]) -> pd.DataFrame:
+        merged.append(days)
+        if len(merged) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return merge_signals(signals, days)
+
+    monkeypatch.setattr(behavior_signals, "merge_signals", merge_once)
+    with pytest.raises(KeyboardInterrupt):
+        backfill(place, order="oldest-first")
+    executions = place.installation.catalog.executions()[:3]
+    assert [(e.asset, e.partition, e.status, e.error) for e in executions] == [
+        ("behavior_signals", DAYS[1], "failed", "interrupted"),
+        ("photo_features", DAYS[0], "succeeded", None),
+        ("behavior_signals", DAYS[0], "succeeded", None),
+    ]
+    assert [day for day, _, _ in runs_in_order_of_start(place.instance)] == DAYS[:2]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from assets.pipeline_asset import RETRIES
 from photo_popularity.detection import Changes
 from photo_popularity.domain.errors import InputError
 from photo_popularity.night import Observer, run_night
 from photo_popularity.planning import Batch
-from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from resources.io_managers import MAX_RETRIES, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from tests.night_fixtures import Place
 from tests.photo_site import LAST_DAY, log_line
 from tests.services.ports import HOST, free_port
@@ -173,7 +172,7 @@ def test_what_may_pass_is_tried_again(place: Place) -> None:
     unreachable = replace(place, environment=replace(place.environment, settings=settings))
     result = unreachable.materialize("photo_metadata", **{PARTITION_TAG: "2026-10-04"})
     assert not result.success
-    assert attempts(result) == 1 + RETRIES.max_retries
+    assert attempts(result) == 1 + MAX_RETRIES
     executions = place.installation.catalog.executions(run_id=result.run_id)
     assert [e.status for e in executions] == ["failed"] * 3
     assert "cannot be read now" in str(executions[0].error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,24 +14,45 @@ from tests.night_fixtures import QUIETLY, Place
 from tests.photo_site import LAST_DAY
 
 
+def tick(place: Place, at: datetime) -> dg.RunRequest | dg.SkipReason:
+    found = build_nightly_schedule(place.installation)(dg.build_schedule_context(scheduled_execution_time=at))
+    assert isinstance(found, dg.RunRequest | dg.SkipReason)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("tick", "night"),
+    ("at", "night"),
     [
         (datetime(2026, 10, 25, 7, tzinfo=UTC), "2026-10-24"),
-        (datetime(2026, 11, 1, 0, 0, tzinfo=UTC), "2026-10-31"),
-        (datetime(2027, 1, 1, 23, 59, tzinfo=UTC), "2026-12-31"),
+        (datetime(2026, 10, 25, 23, 59, tzinfo=UTC), "2026-10-24"),
+        (datetime(2026, 10, 21, 0, 0, tzinfo=UTC), "2026-10-20"),
     ],
 )
-def test_a_tick_asks_for_yesterday_in_utc_once(tick: datetime, night: str) -> None:
-    schedule = build_nightly_schedule("0 7 * * *")
-    request = schedule(dg.build_schedule_context(scheduled_execution_time=tick))
+def test_a_tick_asks_for_yesterday_in_utc_once(place: Place, at: datetime, night: str) -> None:
+    request = tick(place, at)
     assert isinstance(request, dg.RunRequest)
     assert (request.partition_key, request.run_key) == (night, night)
     assert int(request.tags["dagster/priority"]) > 0
 
 
-def test_the_schedule_follows_the_setting_and_utc() -> None:
-    schedule = build_nightly_schedule("30 5 * * *")
+def test_a_night_that_the_logs_do_not_cover_is_left_to_the_sensor_that_sees_them_arrive(place: Place) -> None:
+    skipped = tick(place, datetime(2026, 10, 26, 7, tzinfo=UTC))
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message == (
+        f"the logs do not reach the end of 2026-10-25: {LAST_DAY} is the last day that they cover"
+    )
+
+
+def test_without_any_log_the_schedule_says_so(new_place: Place) -> None:
+    skipped = tick(new_place, datetime(2026, 10, 25, 7, tzinfo=UTC))
+    assert isinstance(skipped, dg.SkipReason)
+    assert "no readable access log line" in str(skipped.skip_message)
+
+
+def test_the_schedule_follows_the_setting_and_utc(place: Place) -> None:
+    settings = replace(place.environment.settings, night_cron="30 5 * * *")
+    early = replace(place, environment=replace(place.environment, settings=settings))
+    schedule = build_nightly_schedule(early.installation)
     assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (
         "30 5 * * *",
         "UTC",

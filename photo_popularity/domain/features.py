@@ -86,13 +86,13 @@ def build_features(
     `photos`, `content` and `scores` may hold later rows, `behavior` other days; each day D sees only uploads
     and behaviour up to D, of the 28 days that end with D. What is unknown is NaN.
     """
-    ordered = sorted({pd.Timestamp(day) for day in days})
-    if not ordered:
-        return _frame([])
-    first = ordered[0] - pd.Timedelta(days=BEHAVIOR_WINDOW_DAYS - 1)
-    site = read_site_history(photos, behavior, first=first, last=ordered[-1])
-    lasting = {**_upload_features(site), **_content_features(site.photos, content, scores)}
-    return _frame([_features_of_day(site, lasting, day) for day in ordered])
+    # each day from its own window: the same to the last bit, whichever days are made together
+    window = pd.Timedelta(days=BEHAVIOR_WINDOW_DAYS - 1)
+    histories = (
+        read_site_history(photos, behavior, first=day - window, last=day)
+        for day in sorted({pd.Timestamp(day) for day in days})
+    )
+    return _frame([_features_of_last_day(site, content, scores) for site in histories])
 
 
 def is_new(features: pd.DataFrame) -> pd.Series:
@@ -133,15 +133,16 @@ def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _upload_features(site: SiteHistory) -> dict[str, Array]:
     photos = site.photos
-    hour = (site.alive_from % 1) * 2 * np.pi
-    weekday = photos["uploaded_at"].dt.day_of_week.to_numpy(dtype=np.float64) * 2 * np.pi / 7
+    uploaded = photos["uploaded_at"]
+    hour = ((uploaded - uploaded.dt.normalize()) / pd.Timedelta(days=1)).to_numpy(np.float64) * 2 * np.pi
+    weekday = uploaded.dt.day_of_week.to_numpy(dtype=np.float64) * 2 * np.pi / 7
     joined = pd.to_datetime(photos["owner_joined_at"], utc=True)
     return {
         "upload_hour_sin": np.sin(hour),
         "upload_hour_cos": np.cos(hour),
         "upload_weekday_sin": np.sin(weekday),
         "upload_weekday_cos": np.cos(weekday),
-        "owner_tenure_days": ((photos["uploaded_at"] - joined) / pd.Timedelta(days=1)).to_numpy(np.float64),
+        "owner_tenure_days": ((uploaded - joined) / pd.Timedelta(days=1)).to_numpy(np.float64),
     }
 
 
@@ -165,31 +166,28 @@ def _content_features(photos: pd.DataFrame, content: pd.DataFrame, scores: pd.Da
     }
 
 
-def _features_of_day(site: SiteHistory, lasting: dict[str, Array], day: pd.Timestamp) -> pd.DataFrame:
-    last = (day - site.first_day).days
-    window = slice(last - BEHAVIOR_WINDOW_DAYS + 1, last + 1)
-    recent = {name: signal[window] for name, signal in site.signals.items()}
-    existed = site.existed[window]
-    rows = np.arange(window.start, window.stop)[:, None]
-    age = np.clip(rows - site.uploaded_on, 0, OLDEST_AGE_DAYS)
-    views = np.where(existed, recent["views"], 0.0)
+def _features_of_last_day(site: SiteHistory, content: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    existed, end = site.existed, len(site.existed)
+    age = np.clip(np.arange(end)[:, None] - site.uploaded_on, 0, OLDEST_AGE_DAYS)
+    views = np.where(existed, site.signals["views"], 0.0)
     curve = _views_by_age(views, existed, age)
     typical = np.where(existed, curve[age], 0.0).sum(axis=0)
     ages_to_come = np.minimum(age[-1][:, None] + np.arange(1, 8), OLDEST_AGE_DAYS)
     values = {
-        **lasting,
-        "age_days": last + 1 - site.alive_from,
+        **_upload_features(site),
+        **_content_features(site.photos, content, scores),
+        "age_days": end - site.alive_from,
         "site_views_per_photo_day": np.full(age.shape[1], views.sum() / max(existed.sum(), 1)),
         "site_views_1d": np.full(age.shape[1], views[-1].sum()),
         "age_outlook": curve[ages_to_come].sum(axis=1),
         **_owner_features(site, views, existed=existed, age=age, typical=typical),
-        **_behavior_features(recent, typical),
+        **_behavior_features(site.signals, typical),
     }
     values["outlook"] = values["age_outlook"] * values["relative_views"]
-    alive = (site.alive_from < last + 1) & (site.alive_until >= last + 1)
+    alive = (site.alive_from < end) & (site.alive_until >= end)
     frame = pd.DataFrame({name: values[name][alive] for name in FEATURES}, dtype="float64")
     frame.insert(0, "photo_id", pd.Series(site.photos["photo_id"].to_numpy()[alive], dtype="str"))
-    frame.insert(0, "day", pd.Series([day] * len(frame), dtype="datetime64[us]"))
+    frame.insert(0, "day", pd.Series([site.last_day] * len(frame), dtype="datetime64[us]"))
     return frame
 
 

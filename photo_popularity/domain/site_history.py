@@ -27,11 +27,11 @@ _SIGNALS = (
 class SiteHistory:
     """Photos and their behaviour as arrays, aligned with the rows of `photos`.
 
-    Times are in days since the start of `first_day`; `signals` and `existed` have a row per UTC day.
+    Times are in days since the start of the first day; `signals` and `existed` have a row per UTC day.
     """
 
     photos: pd.DataFrame
-    first_day: pd.Timestamp
+    last_day: pd.Timestamp
     uploaded_on: NDArray[np.int64]
     alive_from: Array
     alive_until: Array
@@ -52,7 +52,7 @@ def read_site_history(
     row = np.arange((last - first).days + 1)[:, None]
     return SiteHistory(
         photos=known,
-        first_day=first,
+        last_day=last,
         uploaded_on=np.floor(alive_from).astype(np.int64),
         alive_from=alive_from,
         alive_until=alive_until,
@@ -70,11 +70,13 @@ def _days_since(times: pd.Series, first: pd.Timestamp) -> Array:
 def _signals(
     behavior: pd.DataFrame, photo_ids: pd.Series, *, first: pd.Timestamp, days: int
 ) -> dict[str, Array]:
-    row = (behavior["day"] - first).dt.days.to_numpy()
-    column = pd.Index(photo_ids).get_indexer(behavior["photo_id"])
-    counted = (row >= 0) & (row < days) & (column >= 0)
+    since = (behavior["day"] - first).dt.days
+    within = behavior[(since >= 0) & (since < days)]
+    row = since[within.index].to_numpy()
+    column = pd.Index(photo_ids).get_indexer(within["photo_id"])
+    known = column >= 0
     arrays = {}
     for name in _SIGNALS:
         arrays[name] = np.zeros((days, len(photo_ids)))
-        np.add.at(arrays[name], (row[counted], column[counted]), behavior[name].to_numpy()[counted])
+        np.add.at(arrays[name], (row[known], column[known]), within[name].to_numpy()[known])
     return arrays

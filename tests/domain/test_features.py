@@ -264,8 +264,13 @@ def test_a_site_without_photos_has_no_features() -> None:
 
 
 def test_a_day_by_itself_has_the_features_it_has_among_others() -> None:
-    site = photos(*({"photo_id": f"p{n}", "uploaded_at": f"2026-02-{10 + n}"} for n in range(9)))
-    views = behavior(*((f"2026-02-{d}", f"p{n}", d * n) for n in range(9) for d in range(10 + n, 28)))
-    together = features_of(site, views, days=[pd.Timestamp("2026-02-15"), DAY]).reset_index()
-    alone = features_of(site, views).reset_index()
-    pd.testing.assert_frame_equal(together[together["day"] == DAY].reset_index(drop=True), alone)
+    """To the last bit: a day made again alone must not look changed."""
+    at = [f"2026-02-{10 + n}T{(7 * n) % 24:02}:{(11 * n) % 60:02}:17.12345{n}Z" for n in range(15)]
+    site = photos(*({"photo_id": f"p{n}", "owner_id": f"o{n % 4}", "uploaded_at": at[n]} for n in range(15)))
+    views = behavior(*((f"2026-02-{d}", f"p{n}", d * n % 13) for n in range(15) for d in range(10 + n, 28)))
+    days = [pd.Timestamp(f"2026-02-{day}") for day in range(10, 29)]
+    together = features_of(site, views, days=days).reset_index()
+    for day in days:
+        alone = features_of(site, views, days=[day]).reset_index()
+        among = together[together["day"] == day].reset_index(drop=True)
+        pd.testing.assert_frame_equal(among, alone, check_exact=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from photo_popularity.domain.errors import InputError
-from resources.io_managers import classified
+from resources.io_managers import FIRST_PAUSE_SECONDS, MAX_RETRIES, classified
 from resources.sources import SourceUnavailable
+
+
+def after(attempts: int) -> Any:
+    """A step that has been tried so often before."""
+    return SimpleNamespace(previous_attempt_count=attempts)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +29,13 @@ from resources.sources import SourceUnavailable
     ],
 )
 def test_what_may_pass_is_left_to_the_retry_policy(error: Exception) -> None:
-    assert classified(error) is error
+    asked = [classified(error, after(attempts)) for attempts in range(2)]
+    assert [
+        (retry.max_retries, retry.seconds_to_wait) for retry in asked if isinstance(retry, dg.RetryRequested)
+    ] == [
+        (MAX_RETRIES, FIRST_PAUSE_SECONDS),
+        (MAX_RETRIES, 2 * FIRST_PAUSE_SECONDS),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +49,6 @@ def test_what_may_pass_is_left_to_the_retry_policy(error: Exception) -> None:
     ],
 )
 def test_what_will_fail_again_is_not_tried_again(error: Exception) -> None:
-    failure = classified(error)
+    failure = classified(error, after(0))
     assert isinstance(failure, dg.Failure)
     assert not failure.allow_retries
