@@ -15,10 +15,10 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.column_schema import table_schema
+from assets.column_schema import column_schema
 from partitions.files import LOG_FILES, PHOTO_FILES
 from partitions.reads import Read
-from photo_popularity.domain.schemas import SCHEMAS
+from photo_popularity.domain.schemas import MODELS, SCHEMAS
 from resources.environment import Environment
 from resources.io_managers import TableIOManager, classified, step_of
 from resources.output_parts import Result, by_partition
@@ -70,7 +70,7 @@ class PipelineAsset:
         """The asset as Dagster knows it, with `days` as the definition of the day partitions."""
         kinds = {"days": days, "photo_files": PHOTO_FILES, "log_files": LOG_FILES}
         reads = self.declaration.reads
-        sources = [dg.AssetDep(n, partition_mapping=reads[n].mapping()) for n in reads if n in SOURCES]
+        sources = [dg.AssetDep(name) for name in reads if name in SOURCES]
 
         @dg.multi_asset(
             name=self.declaration.name,
@@ -99,9 +99,11 @@ class PipelineAsset:
 
     def _out(self, asset: str) -> dg.AssetOut:
         schema = SCHEMAS.get(asset)
-        metadata: dict[str, Any] = {"dagster/column_schema": table_schema(schema)} if schema else {}
-        if schema:
-            metadata["partition_expr"] = schema.partition_column
+        columns = schema.columns if schema else MODELS
+        metadata: dict[str, Any] = {
+            "dagster/column_schema": column_schema(columns, key=schema.key if schema else ("day",)),
+            "partition_expr": schema.partition_column if schema else "day",
+        }
         return dg.AssetOut(
             io_manager_key=IO_MANAGER,
             dagster_type=dg.Any,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from photo_popularity.domain.schemas import SCHEMAS, TIMESTAMP
+from photo_popularity.domain.schemas import MODELS, SCHEMAS, TIMESTAMP
 from resources.outputs import OutputReader, beside
 
 MODEL = "popularity_model"
@@ -81,21 +81,7 @@ TEXT, WHOLE_NUMBER = pa.string(), pa.int64()
 
 CATALOG_TABLES: dict[str, CatalogTable] = {
     MODEL: CatalogTable(
-        pa.schema(
-            {
-                "day": pa.date32(),
-                "model_version": TEXT,
-                "path": TEXT,
-                "bytes": WHOLE_NUMBER,
-                "estimator": TEXT,
-                "target": TEXT,
-                "seed": WHOLE_NUMBER,
-                "trained_from": pa.date32(),
-                "trained_until": pa.date32(),
-                "examples": WHOLE_NUMBER,
-                "card": TEXT,
-            }
-        ),
+        pa.schema({name: column.type for name, column in MODELS.items()}),
         _models,
     ),
     "executions": CatalogTable(

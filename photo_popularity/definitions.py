@@ -62,7 +62,7 @@ def build_defs(
     definitions = [asset.definition(days) for asset in ASSETS]
     day_assets = [asset for asset, kind in kinds.items() if kind == "days"]
     return dg.Definitions(
-        assets=[*source_specs(days), *definitions],
+        assets=[*source_specs(), *definitions],
         asset_checks=build_checks(kinds, days),
         jobs=[*build_jobs(day_assets), ordered_backfill_job],
         schedules=[build_nightly_schedule(installation)],

@@ -72,6 +72,7 @@ def detect_files(
     if found.removed:
         _withdraw(installation, source, found.removed)
     _align_keys(instance, source, {*state.files, *unsettled})
+    _show(instance, source, found, present=len({**state.files, **unsettled}))
     unreadable = (
         f"{source}: {key} cannot be read ({why}); check its permissions"
         for key, why in state.unreadable.items()
@@ -97,7 +98,16 @@ def _align_keys(instance: dg.DagsterInstance, source: str, files: Iterable[str])
     add_keys(instance, FILE_PARTITIONS[source], wanted)
 
 
-def detect_database(installation: Installation) -> Changes:
+def _show(instance: dg.DagsterInstance, source: str, found: Changes, *, present: int) -> None:
+    """Tell the source's page what is there now; a look that found nothing new writes nothing."""
+    if found:
+        counts = {"new": len(found.added), "changed": len(found.changed), "gone": len(found.removed)}
+        instance.report_runless_asset_event(
+            dg.AssetObservation(source, metadata={"partitions": present, **counts})
+        )
+
+
+def detect_database(installation: Installation, instance: dg.DagsterInstance) -> Changes:
     """Bring the catalog's state of the photo database up to its rows, by day of upload."""
     now, unusable = installation.photo_database.state()
     found = difference(installation.catalog.current("photo_database"), now)
@@ -106,6 +116,7 @@ def detect_database(installation: Installation) -> Changes:
         installation.catalog.set_current("photo_database", {day: now[day] for day in moved})
     if found.removed:
         installation.catalog.withdraw("photo_database", found.removed)
+    _show(instance, "photo_database", found, present=len(now))
     return replace(found, warnings=tuple(unusable))
 
 

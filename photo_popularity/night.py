@@ -117,7 +117,7 @@ def _detect(
     detections: dict[str, Callable[[], Changes]] = {
         "photo_files": lambda: detect_files(installation, "photo_files", instance),
         "log_files": lambda: detect_files(installation, "log_files", instance),
-        "photo_database": lambda: detect_database(installation),
+        "photo_database": lambda: detect_database(installation, instance),
     }
     for source, detect in detections.items():
         try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -64,7 +65,7 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
 
     photo_files = Watched(PHOTO_FILES_JOB, ("photo_content", "cat_dog_scores"), detect("photo_files"))
     log_files = Watched(LOG_FILES_JOB, ("log_signals",), detect("log_files"))
-    database = Watched(PHOTO_DATABASE_JOB, ("photo_metadata",), lambda _: detect_database(installation))
+    database = Watched(PHOTO_DATABASE_JOB, ("photo_metadata",), partial(detect_database, installation))
     days = Watched(
         NIGHTLY_JOB,
         ("behavior_signals", "photo_features", "training_examples", *NIGHTLY_ASSETS),

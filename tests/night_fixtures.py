@@ -56,7 +56,7 @@ class Place:
     def detect(self) -> dict[str, Changes]:
         """Compare every source with the catalog."""
         found = {s: detect_files(self.installation, s, self.instance) for s in ("photo_files", "log_files")}
-        return {**found, "photo_database": detect_database(self.installation)}
+        return {**found, "photo_database": detect_database(self.installation, self.instance)}
 
     def stale(self) -> dict[str, list[str]]:
         """What is out of date by itself, step by step; what that will put out of date in turn is not in it."""

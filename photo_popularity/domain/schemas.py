@@ -53,6 +53,14 @@ PHOTO_ID = Column(pa.string(), "The photo")
 MODEL_VERSION = Column(pa.string(), "Version of the model that made this row")
 
 
+FILES = {
+    "file": Column(pa.string(), "Path below the folder; the partition key of what is made from it"),
+    "size": Column(pa.int64(), "Bytes"),
+    "content_version": Column(pa.string(), "Hash of the bytes"),
+}
+"""What is known of the files of a source."""
+
+
 def _feature_columns() -> dict[str, Column]:
     return {name: Column(pa.float64(), meaning, required=False) for name, meaning in FEATURES.items()}
 
@@ -76,6 +84,14 @@ PHOTO_METADATA = TableSchema(
     partition_column="day",
     index_column="file",
 )
+
+_IN_DATABASE = {"file": "photos.file_name", "owner_joined_at": "users.joined_at"}
+PHOTO_ROWS = {
+    _IN_DATABASE.get(name, f"photos.{name}"): column
+    for name, column in PHOTO_METADATA.columns.items()
+    if name != "day"
+}
+"""The columns of the photo database that are read."""
 
 PHOTO_CONTENT = TableSchema(
     {
@@ -212,6 +228,21 @@ POPULARITY_PREDICTIONS = TableSchema(
     key=("day", "photo_id"),
     partition_column="day",
 )
+
+MODELS = {
+    "day": Column(pa.date32(), "Night on which the model was trained; the partition key"),
+    "model_version": MODEL_VERSION,
+    "path": Column(pa.string(), "The model's file; its card lies beside it as .json"),
+    "bytes": Column(COUNT, "Size of the file"),
+    "estimator": Column(pa.string(), "The estimator's class"),
+    "target": Column(pa.string(), "What it predicts"),
+    "seed": Column(COUNT, "Seed of its random numbers"),
+    "trained_from": Column(pa.date32(), "First day of the training examples"),
+    "trained_until": Column(pa.date32(), "Last day of the training examples"),
+    "examples": Column(COUNT, "Training examples"),
+    "card": Column(pa.string(), "The whole card as JSON: features, metrics, library versions"),
+}
+"""What is known of the models: their files are no tables, and queries see them as this one."""
 
 SCHEMAS: dict[str, TableSchema] = {
     "photo_metadata": PHOTO_METADATA,

@@ -56,7 +56,29 @@ def test_an_assets_page_tells_what_it_is(ui: DagsterUI, browser_page: Page, asse
     ).first.wait_for()
     browser_page.get_by_text("photo-popularity", exact=True).first.wait_for()
     screenshot(browser_page, f"02-overview-{asset}")
-    assert ("non-nullable" in browser_page.locator("body").inner_text()) == (asset != "popularity_model")
+    assert "non-nullable" in browser_page.locator("body").inner_text()
+
+
+@pytest.mark.parametrize("source", ["photo_database", "photo_files", "log_files"])
+def test_a_sources_page_tells_what_is_there_and_calls_nothing_missing(
+    ui: DagsterUI, browser_page: Page, source: str
+) -> None:
+    ui.open(browser_page, f"/assets/{source}?view=overview")
+    browser_page.get_by_text("Latest observation").first.wait_for()
+    text = browser_page.locator("body").inner_text()
+    screenshot(browser_page, f"02-overview-{source}")
+    assert "non-nullable" in text
+    assert "Missing" not in text
+
+
+@pytest.mark.parametrize("asset", ["photo_content", "photo_metadata", "log_signals"])
+def test_what_was_just_made_is_not_called_out_of_date(ui: DagsterUI, browser_page: Page, asset: str) -> None:
+    ui.open(browser_page, f"/assets/{asset}?view=partitions")
+    browser_page.get_by_text("Materialized").first.wait_for()
+    text = browser_page.locator("body").inner_text().lower()
+    screenshot(browser_page, f"02-partitions-{asset}")
+    assert "unsynced" not in text
+    assert "failed" not in text
 
 
 @pytest.mark.parametrize("asset", ASSETS)
