@@ -11,6 +11,8 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +34,8 @@ from resources.sources import SourceUnavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from photo_popularity.night import Night
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 app = typer.Typer(
@@ -62,25 +66,33 @@ def run(
     """Run the nightly pipeline on whatever is out of date, and report."""
     from rich.console import Console
 
+    from resources.dagster_home import make_folder
+    from resources.run_lock import only_night
+
     console, started = Console(), time.monotonic()
     environment = read_environment()
-    if sample:
-        refuse_another_site(environment)
-        site = make_sample_site(environment.home, tell=typer.echo)
-    chosen = chosen_settings(
-        site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day
-    )
-    environment = with_settings(environment, chosen)
-    if not environment.settings.classifier:
-        chosen["classifier"] = str(drawn_classifier(environment.home, tell=typer.echo))
+    make_folder(environment.home)
+    last = date.fromisoformat(_day(until)) if until else None
+    with _interruptible(), only_night(environment):
+        if sample:
+            refuse_another_site(environment)
+            site = make_sample_site(environment.home, tell=typer.echo)
+        chosen = chosen_settings(
+            site, photos=photos, logs=logs, database=database, classifier=classifier, first_day=first_day
+        )
         environment = with_settings(environment, chosen)
-    write_settings_file(environment.settings_file, chosen)
-    night = date.fromisoformat(_day(until)) if until else None
-    failed = _run_night(environment, console, until=night, started=started)
-    raise typer.Exit(1 if failed else 0)
+        if not environment.settings.classifier:
+            chosen["classifier"] = str(drawn_classifier(environment.home, tell=typer.echo))
+            environment = with_settings(environment, chosen)
+        night = _run_night(environment, console, until=last, started=started)
+        if night.failed_runs:
+            raise typer.Exit(1)
+        # options that led to a failure are none to go on with
+        data_since = night.environment.settings.data_since
+        write_settings_file(environment.settings_file, {**chosen, "data_since": data_since})
 
 
-def _run_night(environment: Environment, console: Console, *, until: date | None, started: float) -> bool:
+def _run_night(environment: Environment, console: Console, *, until: date | None, started: float) -> Night:
     # Dagster takes a second to import, which query and history need not wait for
     import dagster as dg
 
@@ -102,10 +114,18 @@ def _run_night(environment: Environment, console: Console, *, until: date | None
             build=lambda chosen, installation: build_defs(chosen, installation=installation, loggers=loggers),
             run_config=dg.RunConfig(loggers={name: {} for name in loggers}),
         )
-    write_settings_file(environment.settings_file, {"data_since": night.environment.settings.data_since})
     installation = install(night.environment, PIPELINE)
     print_report(console, installation, night, night.detected, seconds=time.monotonic() - started)
-    return bool(night.failed_runs)
+    return night
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was made stays, and the same command goes on with the rest", err=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -130,7 +150,7 @@ def history(
         str, typer.Option("--format", help="table, or json for one JSON object a line.")
     ] = "table",
     run_id: Annotated[str, typer.Option("--run", help="Only this run.")] = "",
-    limit: Annotated[int | None, typer.Option(help="Only so many executions, the newest.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many executions, the newest.")] = None,
     every: Annotated[
         bool, typer.Option("--every", help="A line for each execution in the table too.")
     ] = False,
@@ -165,7 +185,7 @@ def backfill(
     environment = read_environment()
     wanted = OrderedBackfill(assets=assets, first_day=first, last_day=last, order=order)
     job = build_defs(environment).resolve_job_def(NIGHTLY_JOB)
-    with open_instance(environment) as instance:
+    with _interruptible(), open_instance(environment) as instance:
         failed = run_backfill(
             job,
             instance,

@@ -37,7 +37,9 @@ class Changes:
 
     def __str__(self) -> str:
         counts = {"new": self.added, "changed": self.changed, "gone": self.removed}
-        return ", ".join(f"{len(keys):,} {word}" for word, keys in counts.items() if keys) or "unchanged"
+        return ", ".join(f"{len(keys):,} {word}" for word, keys in counts.items() if keys) or (
+            "unchanged" if self.unchanged or self.touched else "nothing there"
+        )
 
 
 def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Changes:

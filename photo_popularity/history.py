@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from photo_popularity.catalog_tables import ASSETS
 from photo_popularity.domain.errors import InputError
 from photo_popularity.text import counted, in_one_line, size
 from resources.environment import Environment
@@ -42,8 +43,16 @@ Row = Mapping[str, Any]
 def history_rows(
     environment: Environment, *, assets: Sequence[str] = (), run_id: str = "", limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Executions, newest first, each with `FIELDS`: `started_at` in ISO 8601, `seconds` its share of its step's time."""
+    """Executions, newest first, each with `FIELDS`: `started_at` in ISO 8601, `seconds` its share of its step's time.
+
+    Raises InputError for an asset or a run that does not exist.
+    """
+    unknown = sorted(set(assets) - set(ASSETS))
+    if unknown:
+        raise InputError(f"no asset is named {', '.join(unknown)}; known are {', '.join(ASSETS)}")
     executions = read_outputs(environment).catalog.executions(assets=assets, run_id=run_id, limit=limit)
+    if run_id and not executions:
+        raise InputError(f"no execution belongs to run {run_id!r}; `photo-popularity history` names the runs")
     return [
         {name: getattr(execution, name) for name in FIELDS} | {"started_at": execution.started_at.isoformat()}
         for execution in executions
@@ -141,4 +150,4 @@ def _seconds(rows: Sequence[Row]) -> str:
 
 
 def _moment(text: str) -> str:
-    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S} UTC"

@@ -59,6 +59,8 @@ class Night:
     failed_runs: list[str] = field(default_factory=list)
     tried: set[tuple[str, str]] = field(default_factory=set, repr=False)
     detected: dict[str, Changes] = field(default_factory=dict)
+    warned: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What the checks that only warn have found: by asset and check, in a sentence."""
 
 
 def run_night(
@@ -96,7 +98,8 @@ def run_night(
     night.day = until or last_complete_day(installation)
     if night.day < first_known_day(installation):
         raise InputError(
-            f"nothing is known up to {night.day}: the first upload or log line is of {first_known_day(installation)}"
+            f"nothing is known up to {night.day}: the first upload or log line is of {first_known_day(installation)}; "
+            "give a later --until"
         )
     if not environment.settings.first_day:
         first = first_known_day(installation).isoformat()
@@ -149,6 +152,12 @@ def _settle(
         night.run_ids.append(result.run_id)
         if not result.success:
             night.failed_runs.append(result.run_id)
+        # a range has one evaluation for each day, and in the end one for all of them
+        night.warned |= {
+            (e.asset_key.to_user_string(), e.check_name): e.description or ""
+            for e in result.get_asset_check_evaluations()
+            if not e.passed and e.severity == dg.AssetCheckSeverity.WARN
+        }
         observer.finished(batch, result.run_id, succeeded=result.success)
 
 

@@ -115,6 +115,8 @@ class _ObserverHandler(logging.Handler):
         if event is not None:
             if event.is_step_failure:
                 self._observer.failed(_cause(event))
+        elif message.startswith("Dependencies for step"):
+            pass  # Dagster says once more, for each step that follows, that one has failed
         elif record.levelno >= logging.WARNING:
             self._observer.warned(message)
         else:

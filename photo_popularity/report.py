@@ -19,6 +19,7 @@ from photo_popularity.query import run_query
 from photo_popularity.report_results import heading, print_model, print_most_popular, table_of
 from photo_popularity.text import counted, in_one_line, shortened, size
 from resources.catalog_records import Execution
+from resources.databases import told
 from resources.installation import Installation
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def print_report(
     executions = [e for run_id in night.run_ids for e in installation.catalog.executions(run_id=run_id)]
     _print_materialized(console, installation, night, executions, seconds)
     _print_sources(console, installation, detected)
+    _print_warnings(console, night)
     _print_failures(console, installation, night, executions)
     if night.day:
         print_model(console, night.environment, night.day)
@@ -77,10 +79,11 @@ def _print_materialized(
     table = table_of("asset", "made now", "partitions", "rows", "size", "seconds", left=("asset",))
     for asset in worked_on:
         mine = [execution for execution in done if execution.asset == asset]
+        failed = sum(e.asset == asset and e.status == "failed" for e in executions)
         outputs = installation.catalog.current(asset).values()
         table.add_row(
             asset,
-            f"{len(mine):,}",
+            f"{len(mine):,}" + (f", {failed:,} failed" if failed else ""),
             f"{len(outputs):,}",
             f"{sum(output.rows for output in outputs):,}",
             size(sum(output.bytes for output in outputs)),
@@ -189,6 +192,13 @@ def _print_rest(console: Console, total: int, noun: str) -> None:
         console.print(f"  and {counted(total - EXAMPLES_SHOWN, f'more {noun}')}")
 
 
+def _print_warnings(console: Console, night: Night) -> None:
+    if night.warned:
+        heading(console, "Checks that did not pass", style="bold yellow")
+        for (asset, check), found in night.warned.items():
+            console.print(Text(f"{asset}, {check}: {found}"), soft_wrap=True)
+
+
 def _print_failures(
     console: Console, installation: Installation, night: Night, executions: Sequence[Execution]
 ) -> None:
@@ -214,7 +224,9 @@ def _failures(failed: Sequence[Execution]) -> Iterator[str]:
     for execution in failed:
         groups.setdefault((execution.asset, execution.error or ""), []).append(execution)
     for (asset, error), group in groups.items():
-        yield f"{asset} ({_told([execution.partition for execution in group])}): {in_one_line(error)}"
+        partitions = [execution.partition for execution in group]
+        said = in_one_line(error).removeprefix(f"{asset} {partitions[0]}: ")
+        yield f"{asset} ({_told(partitions)}): {said}"
         yield f"  log: {group[0].log}"
 
 
@@ -228,7 +240,7 @@ def _print_places(console: Console, night: Night) -> None:
     heading(console, "Where things lie")
     places = {
         "data": environment.storage_root,
-        "catalog": sa.make_url(environment.catalog_url).render_as_string(hide_password=True),
+        "catalog": told(sa.make_url(environment.catalog_url)),
         "run logs": str(environment.run_logs),
     }
     for name, place in places.items():

@@ -90,6 +90,7 @@ def print_model(console: Console, environment: Environment, day: date) -> None:
 
 def verdict(scores: Mapping[tuple[str, str], Row]) -> Iterator[str]:
     """Plain sentences: what the model beats on known and on new photos, and what that is worth."""
+    promoted = scores["known", "model"]["promoted"]
     for segment in SEGMENTS:
         model = scores[segment, "model"]
         if model["examples"] < MIN_EXAMPLES_TO_JUDGE:
@@ -97,20 +98,23 @@ def verdict(scores: Mapping[tuple[str, str], Row]) -> Iterator[str]:
             continue
         rivals = [scores[segment, name] for name in BASELINES if (segment, name) in scores]
         for word, metric in METRICS.items():
-            yield f"{segment.capitalize()} photos, {word}: {_compared(model, rivals, metric)}."
-    if scores["known", "model"]["promoted"]:
+            yield f"{segment.capitalize()} photos, {word}: {_compared(model, rivals, metric, promoted=promoted)}."
+    if promoted:
         yield "Promoted: on the same resampled photos it beats every baseline with 95% confidence, in all of these."
     else:
         yield "Not promoted: that takes beating every baseline with 95% confidence, in all of these."
 
 
-def _compared(model: Row, rivals: Sequence[Row], metric: str) -> str:
-    """Which baselines the model leads by more than both intervals, by less, or not at all."""
+def _compared(model: Row, rivals: Sequence[Row], metric: str, *, promoted: bool) -> str:
+    """Which baselines the model leads clearly, within chance, or not at all.
+
+    The promotion compares both on the same resampled photos, which tells more than whether their intervals overlap.
+    """
     better = 1 if metric == "spearman" else -1
     groups: dict[str, list[str]] = {}
     for rival in rivals:
         lead = better * (model[metric] - rival[metric])
-        apart = (
+        apart = promoted or (
             model[f"{metric}_low"] > rival[f"{metric}_high"]
             or model[f"{metric}_high"] < rival[f"{metric}_low"]
         )

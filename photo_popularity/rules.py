@@ -151,6 +151,15 @@ def logs_cover_the_day(checked: Checked) -> Finding:
     return Finding(broken, "days are not covered to their end; they are made again when the log arrives")
 
 
+def no_day_is_missing_from_the_logs(checked: Checked) -> Finding:
+    """Each day between the first and the last one of the logs has a line: else nobody counted, and it looks unpopular."""
+    logged = sorted({day for output in checked.outputs("log_signals").values() for day in output.index})
+    missing = [
+        key for key in checked.partitions if logged and logged[0] < key < logged[-1] and key not in logged
+    ]
+    return Finding(missing, "days have not one line in the logs, and count as days without views")
+
+
 def logs_end(log_signals: Mapping[str, Output]) -> datetime | None:
     """The last moment that the logs cover, by the outputs of their files; None while no line is known."""
     lasts = [

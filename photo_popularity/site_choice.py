@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photo_popularity.domain.errors import InputError
+from resources.databases import sqlite_url
 from resources.environment import Environment
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def chosen_settings(
         chosen = {
             "photos": str(site / "photos"),
             "logs": str(site / "logs"),
-            "database": f"sqlite:///{site / 'site.sqlite'}",
+            "database": sqlite_url(site / "site.sqlite"),
         }
         classifier = classifier or next(
             (site / name for name in SITE_CLASSIFIERS if (site / name).exists()), None

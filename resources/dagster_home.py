@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 
 INSTANCE_CONFIG = Path(__file__).resolve().parents[1] / "deploy" / "local" / "dagster.yaml"
@@ -15,9 +16,12 @@ INSTANCE_CONFIG = Path(__file__).resolve().parents[1] / "deploy" / "local" / "da
 def prepare_home(environment: Environment) -> Path:
     """The folder of Dagster's instance, with the `dagster.yaml` of this version in it; `DAGSTER_HOME` wins when set."""
     if "DAGSTER_HOME" in os.environ:
-        return Path(os.environ["DAGSTER_HOME"])
+        given = Path(os.environ["DAGSTER_HOME"])
+        if not given.is_absolute() or not given.is_dir():
+            raise InputError(f"DAGSTER_HOME={given}: not the full path of a folder; correct it, or unset it")
+        return given
     home = environment.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     wanted, present = INSTANCE_CONFIG.read_bytes(), home / "dagster.yaml"
     if not present.exists() or present.read_bytes() != wanted:
         aside = home / f".dagster.yaml.{os.getpid()}"
@@ -33,3 +37,17 @@ def open_instance(environment: Environment) -> dg.DagsterInstance:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["PHOTO_POPULARITY_HOME"] = str(environment.home)
     return dg.DagsterInstance.get()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of ours unless it is there; InputError when that cannot be, or when it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); set PHOTO_POPULARITY_HOME to a folder of yours"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(
+            f"{folder}: this user may not write there; set PHOTO_POPULARITY_HOME to a folder of yours"
+        )

@@ -24,6 +24,11 @@ def database_url(text: str) -> sa.URL:
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file, whatever characters its path has."""
+    return sa.URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+
+
 def sqlite_file(url: sa.URL) -> Path | None:
     """The file of a SQLite database; None for a database server."""
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
@@ -31,7 +36,8 @@ def sqlite_file(url: sa.URL) -> Path | None:
 
 def told(url: sa.URL) -> str:
     """The URL as a person may read it: no password, wherever it stood."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    file = sqlite_file(url)
+    return f"sqlite:///{file}" if file else url.set(query={}).render_as_string(hide_password=True)
 
 
 def open_to_read(url: sa.URL) -> sa.Engine:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from photo_popularity.domain.errors import InputError
+from resources.databases import sqlite_url
 from resources.settings import Settings, parse_variable, read_settings_file, unknown_name
 
 PREFIX = "PHOTO_POPULARITY_"
@@ -52,7 +53,7 @@ class Environment:
     @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
-        return self.settings.catalog or f"sqlite:///{self.home / 'storage' / self.label / 'catalog.sqlite'}"
+        return self.settings.catalog or sqlite_url(self.home / "storage" / self.label / "catalog.sqlite")
 
     @property
     def catalog_schema(self) -> str | None:

@@ -114,6 +114,8 @@ def write_settings_file(path: Path, values: Mapping[str, str | tuple[str, ...]])
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        # the URL of a database may hold a password
+        aside.touch(mode=0o600)
         aside.write_bytes(("\n".join(lines) + "\n").encode("utf-8"))
     except UnicodeEncodeError as error:
         raise InputError(f"{path}: {error.object!r} is no text; rename the file to UTF-8") from error

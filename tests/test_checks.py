@@ -136,6 +136,13 @@ def test_the_logs_reach_the_end_of_the_day(site: Installation, last_moment: str,
     assert broken(rules.logs_cover_the_day, checked(site, "behavior_signals", [], [DAY])) == found
 
 
+def test_a_day_without_a_line_between_days_with_lines_is_told(site: Installation) -> None:
+    site.catalog.set_current("log_signals", {"a.log": Output("1", index=("2026-10-05", "2026-10-08"))})
+    days = [f"2026-10-0{day}" for day in range(3, 10)]
+    looked_at = checked(site, "behavior_signals", [], days)
+    assert broken(rules.no_day_is_missing_from_the_logs, looked_at) == ["2026-10-06", "2026-10-07"]
+
+
 @pytest.mark.parametrize(
     ("upload", "found"), [("2026-10-07", []), ("2026-10-06", [DAY]), ("2026-10-11", [DAY])]
 )
@@ -199,6 +206,7 @@ def test_a_check_of_an_asset_that_was_never_made_has_nothing_to_look_at(
 def test_what_is_wrong_enough_to_spread_blocks_and_the_rest_warns() -> None:
     severities = {(asset, name): severity for asset, name, _, severity in RULES}
     assert {key for key, severity in severities.items() if severity == WARN} == {
+        ("behavior_signals", "no_day_is_missing_from_the_logs"),
         ("photo_content", "files_are_readable"),
         ("photo_metadata", "uploads_are_recent"),
         ("photo_features", "every_photo_has_its_file"),

@@ -78,7 +78,7 @@ def test_json_has_one_line_for_every_execution(environment: Environment) -> None
 def test_a_thousand_files_of_one_run_are_one_line() -> None:
     rows = [row(partition=f"{n:04}.jpg") for n in range(1236)]
     heading, line = render_history(rows, "table").rstrip().splitlines()
-    assert heading == "2026-11-02 06:00:00  run run-1  local, by ann, 618.0 s"
+    assert heading == "2026-11-02 06:00:00 UTC  run run-1  local, by ann, 618.0 s"
     assert (
         line.split() == "photo_content succeeded 618.0 s 1,236 rows 2.5 MB 1,236: 0000.jpg … 1235.jpg".split()
     )
@@ -106,7 +106,7 @@ def test_runs_stand_newest_first_and_their_assets_in_the_order_they_ran() -> Non
         row(asset="photo_content"),
     ]
     words = [line.split() for line in render_history(rows, "table").splitlines() if line]
-    assert [line[3] if line[2] == "run" else line[0] for line in words] == [
+    assert [line[4] if line[3] == "run" else line[0] for line in words] == [
         "run-2",
         "photo_metadata",
         "run-1",

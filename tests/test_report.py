@@ -73,10 +73,15 @@ def site(tmp_path: Path) -> Installation:
 
 
 def report(
-    site: Installation, *, run_ids: list[str], failed: list[str] | None = None, width: int = 100
+    site: Installation,
+    *,
+    run_ids: list[str],
+    failed: list[str] | None = None,
+    warned: dict[tuple[str, str], str] | None = None,
+    width: int = 100,
 ) -> str:
     target = io.StringIO()
-    night = Night(site.environment, date.fromisoformat(DAY), run_ids, failed or [])
+    night = Night(site.environment, date.fromisoformat(DAY), run_ids, failed or [], warned=warned or {})
     print_report(Console(file=target, width=width), site, night, DETECTED, 12.3)
     return target.getvalue()
 
@@ -138,6 +143,13 @@ def test_what_a_check_has_refused_is_told_with_what_waits_for_it(site: Installat
     assert "Up to date already" not in text
 
 
+def test_a_check_that_warns_is_told(site: Installation) -> None:
+    found = {("photo_metadata", "uploads_are_recent"): "no photo was uploaded from 1 to 3 (1)"}
+    text = report(site, run_ids=["run-1"], warned=found, width=200)
+    assert "Checks that did not pass\nphoto_metadata, uploads_are_recent: no photo was uploaded" in text
+    assert "did not pass" not in report(site, run_ids=["run-1"])
+
+
 def test_the_photos_expected_to_be_viewed_most_come_first(site: Installation) -> None:
     text = report(site, run_ids=["run-1"])
     assert line_of(text, "1   b") == ["1", "b", "A", "title", "owner", "unscored", "0.5", "80.0"]
@@ -196,6 +208,12 @@ def test_a_clear_lead_is_called_one() -> None:
 def test_a_lead_within_chance_is_not_called_a_win() -> None:
     lines = scores({("new", "model"): (0.42, 0.2)}, promoted=False)
     assert lines[2] == "New photos, ranking: better, but within chance, than every baseline."
+
+
+def test_what_is_promoted_is_called_clearly_better_though_intervals_overlap() -> None:
+    """The promotion compares both on the same resampled photos."""
+    lines = scores({("new", "model"): (0.42, 0.2)}, promoted=True)
+    assert lines[2] == "New photos, ranking: clearly better than every baseline."
 
 
 def test_a_lost_comparison_names_the_baseline() -> None:

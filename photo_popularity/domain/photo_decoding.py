@@ -79,7 +79,7 @@ def open_photo(data: bytes, limits: PhotoLimits) -> Iterator[Image.Image]:
     if len(data) > limits.file_bytes:
         raise InputError(
             f"The file has {len(data):,} bytes, more than the limit of {limits.file_bytes:,}; "
-            "upload a smaller version or raise the limit."
+            "upload a smaller version."
         )
     Image.init()
     known = tuple(name for name in FORMATS if name in Image.OPEN)
@@ -157,7 +157,7 @@ def _check_size(image: Image.Image, limits: PhotoLimits) -> None:
 def _too_large(pixels: int, limit: int) -> str:
     return (
         f"The photo claims {pixels:,} pixels, more than the limit of {limit:,}, and was not decoded; "
-        "upload a smaller version or raise the limit."
+        "upload a smaller version."
     )
 
 

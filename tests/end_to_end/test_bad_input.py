@@ -81,6 +81,39 @@ def test_a_typo_in_the_settings_file_names_file_and_key(cli: CommandLine) -> Non
     assert "own_hosts" in sentence
 
 
+def test_a_home_that_is_no_folder_names_it(cli: CommandLine) -> None:
+    cli.home.write_text("")
+    assert f"{cli.home}: cannot be made (File exists); set PHOTO_POPULARITY_HOME" in sentence_of(cli, "run")
+
+
+@pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])
+def test_a_dagster_home_that_is_no_folder_names_it(cli: CommandLine, small_site: Path, home: str) -> None:
+    sentence = sentence_of(cli, "run", "--site", str(small_site), DAGSTER_HOME=home)
+    assert f"DAGSTER_HOME={home}: not the full path of a folder" in sentence
+
+
+def test_options_that_led_to_a_failure_are_not_kept(
+    cli: CommandLine, small_site: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    ran = cli("run", "--site", str(small_site), "--classifier", str(tmp_path / "bad.onnx"))
+    assert ran.returncode == 1
+    assert "is not an ONNX model that can be run" in ran.stdout
+    assert "Dependencies for step" not in ran.stdout
+    assert "0, 42 failed" in ran.stdout
+    assert not (cli.home / "settings.toml").exists()
+
+
+def test_any_character_may_stand_in_the_path_of_a_site(
+    cli: CommandLine, small_site: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "50%25 of #1? ä & b's"
+    odd.symlink_to(small_site)
+    ran = cli("run", "--site", str(odd), "--until", "2026-10-10")
+    assert "photo_metadata" in ran.stdout, ran.stderr
+    assert cli.query("SELECT count(*) AS n FROM photo_metadata")[0]["n"] > 5
+
+
 def test_a_day_that_is_none_says_how_to_write_it(cli: CommandLine, small_site: Path) -> None:
     assert "YYYY-MM-DD" in sentence_of(cli, "run", "--site", str(small_site), "--until", "18.11.2026")
 

@@ -161,7 +161,7 @@ DOMAIN = "photo_popularity/domain"
 MUTATIONS = [
     # file, what stands there, what takes its place, the steps that are made again
     ("assets/photo_content.py", "limits.file_bytes + 1", "limits.file_bytes + 2", "C"),
-    ("assets/log_signals.py", "partial(scan_log, file=file_of(key)", "partial(scan_log, extra=1, file=file_of(key)", "L"),
+    ("assets/log_signals.py", "scan_log, file=file_of(key)", "scan_log, file=key", "L"),
     ("assets/photo_features.py", "content=photo_content", "content=photo_content.copy()", "F"),
     ("assets/photo_metadata.py", "photo_database.read(", "photo_database.read_all(", "M"),
     ("assets/popularity_model.py", "SEED = ", "SEED = 1 + ", "TE"),

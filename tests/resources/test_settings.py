@@ -75,3 +75,9 @@ def test_nothing_is_kept_that_could_not_be_read_back(tmp_path: Path) -> None:
 def test_a_catalog_that_environments_would_share_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="setting 'catalog' must be a URL postgresql://"):
         Settings(catalog=url)
+
+
+def test_nobody_else_may_read_a_file_that_may_hold_a_password(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    write_settings_file(path, {"database": "postgresql://reader:secret@db/photos"})
+    assert path.stat().st_mode & 0o777 == 0o600
