@@ -96,7 +96,9 @@ def _check_days(job: dg.JobDefinition, days: Sequence[str]) -> None:
 )
 def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) -> None:
     """Run the backfill that the launchpad or the CLI describes; fails in the end when a day has failed."""
-    user = context.run.tags.get(LAUNCHED_BY_TAG, context.run.tags.get("user", "backfill"))
+    user = (
+        context.run.tags.get(LAUNCHED_BY_TAG) or context.run.tags.get("user") or f"backfill {context.run_id}"
+    )
     job = context.repository_def.get_job(NIGHTLY_JOB)
     try:
         failed = run_backfill(job, context.instance, config, launched_by=user, backfill_id=context.run_id)

@@ -11,6 +11,7 @@ from photo_popularity.domain.schemas import SCHEMAS
 from photo_popularity.rules import (
     Checked,
     Rule,
+    cards_are_complete,
     every_line_is_accounted_for,
     every_living_photo_is_predicted,
     every_photo_has_its_file,
@@ -41,6 +42,7 @@ RULES: tuple[tuple[str, str, Rule, dg.AssetCheckSeverity], ...] = (
     ("photo_content", "files_are_readable", files_are_readable, WARN),
     ("photo_metadata", "uploads_are_recent", uploads_are_recent, WARN),
     ("photo_features", "every_photo_has_its_file", every_photo_has_its_file, WARN),
+    ("popularity_model", "cards_are_complete", cards_are_complete, ERROR),
     ("popularity_predictions", "every_living_photo_is_predicted", every_living_photo_is_predicted, ERROR),
     ("model_evaluation", "model_beats_its_baselines", model_beats_its_baselines, WARN),
 )

@@ -90,6 +90,9 @@ def _print_materialized(
             f"{sum(execution.seconds or 0.0 for execution in mine):.1f}",
         )
     console.print(table)
+    console.print(
+        Text("Seconds are the steps' own; starting, checking and Dagster's log take the rest.", style="dim")
+    )
     waiting = _held_up(installation, executions)
     untouched = [asset for asset in assets if asset not in worked_on]
     for what, names in (

@@ -19,6 +19,7 @@ from resources.table_storage import TableStorage
 
 PROBABILITY_TOLERANCE = 1e-6
 DAYS_WITHOUT_UPLOAD = 3
+CARD = ("trained_on", "features", "seed", "metrics", "libraries", "model_version")
 # the logs of a quiet site rarely reach the very end of a day
 LOGS_END_EARLY_BY = timedelta(hours=1)
 
@@ -34,7 +35,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a rule looks at: the rows of some partitions of an asset, and what they are compared with."""
+    """What a rule looks at: the rows of some partitions of an asset, and what they are compared with.
+
+    The rows of a model are its nights, `day`, with its `card`.
+    """
 
     asset: str
     partitions: list[str]
@@ -50,7 +54,8 @@ class Checked:
         present = list(outputs) if partitions is None else [key for key in partitions if key in outputs]
         rows = storage.read_table(asset, {key: outputs[key] for key in present})
         if not isinstance(rows, pd.DataFrame):
-            raise TypeError(f"{asset} is no table")
+            cards = [{"day": pd.Timestamp(night), "card": dict(model.card)} for night, model in rows.items()]
+            rows = pd.DataFrame(cards, columns=["day", "card"])
         return cls(asset, present, rows, storage=storage, snapshot=snapshot)
 
     def outputs(self, asset: str) -> dict[str, Output]:
@@ -68,6 +73,8 @@ class Checked:
     def each(self) -> Iterator[Checked]:
         """The same, partition by partition."""
         rows = by_partition(self.asset, self.rows, self.partitions)
+        if self.asset not in SCHEMAS:
+            rows = {f"{night:%Y-%m-%d}": its for night, its in self.rows.groupby("day")}
         for key in self.partitions:
             yield replace(self, rows=rows.get(key, self.rows.iloc[:0]), partitions=[key])
 
@@ -179,6 +186,15 @@ def uploads_are_recent(checked: Checked) -> Finding:
     recent = [day for day in uploads if earliest <= day <= last]
     sentence = f"no photo was uploaded from {earliest} to {last}: is the database the live one?"
     return Finding([] if recent else [last], sentence)
+
+
+def cards_are_complete(checked: Checked) -> Finding:
+    """Each model says on which days it was trained, with which features, seed and libraries, and how good it was."""
+    cards = zip(checked.rows["day"], checked.rows["card"], strict=True)
+    missing = [
+        f"{day:%Y-%m-%d}: {name}" for day, card in cards for name in CARD if card.get(name) in (None, {}, [])
+    ]
+    return Finding(missing, "parts of a model's card are missing")
 
 
 def every_living_photo_is_predicted(checked: Checked) -> Finding:

@@ -153,6 +153,17 @@ def test_the_database_had_an_upload_in_the_last_days(
     assert broken(rules.uploads_are_recent, checked(site, "photo_metadata", [], [DAY])) == found
 
 
+def test_a_models_card_says_how_it_came_to_be(place: Place) -> None:
+    looked_at = Checked.read(place.installation.storage, "popularity_model", None)
+    assert broken(rules.cards_are_complete, looked_at) == []
+    [card] = looked_at.rows["card"].to_list()
+    del card["libraries"]
+    card["metrics"] = {}
+    [night] = looked_at.partitions
+    assert broken(rules.cards_are_complete, looked_at) == [f"{night}: metrics", f"{night}: libraries"]
+    assert [list(part.rows["card"]) for part in looked_at.each()] == [list(looked_at.rows["card"])]
+
+
 def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None:
     features = small_site.a_frame("photo_features", [{"day": DAY, "photo_id": photo} for photo in ("a", "b")])
     site.catalog.set_current("photo_features", {})

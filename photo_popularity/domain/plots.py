@@ -20,6 +20,7 @@ INK, MUTED, GRID = "#22303c", "#6b7a86", "#e3e8ec"
 BLUE, ORANGE, GREEN, VIOLET = "#2a6f97", "#e07a3f", "#4f9d69", "#8063a8"
 OTHER_COLORS = (BLUE, ORANGE, GREEN, VIOLET, "#c44e61", "#b8942f", "#3fa7b0", MUTED)
 SHOWN_FEATURES = 15
+NIGHTS_NAMED = 8
 DOTS_PER_INCH = 100
 RANKING_IN_WORDS = (
     (0.7, "well"),
@@ -139,26 +140,32 @@ def contact_sheet(photos: Sequence[tuple[str, float, bytes]], *, columns: int = 
 
 
 def runtimes_over_nights(executions: pd.DataFrame) -> bytes:
-    """Seconds each asset took per night: stacked bars; `executions` has `asset`, `day` and `seconds`."""
+    """Seconds each asset took on the days that something ran: stacked bars; `executions` has `asset`, `day`, `seconds`."""
     seconds = executions.pivot_table(index="day", columns="asset", values="seconds", aggfunc="sum").fillna(0)
     slowest = seconds.sum().sort_values(ascending=False).index
     shown = slowest[: len(OTHER_COLORS) - 1] if len(slowest) > len(OTHER_COLORS) else slowest
     figure, (axes,) = _canvas(4.4)
-    bottom = np.zeros(len(seconds))
+    bottom, places = np.zeros(len(seconds)), np.arange(len(seconds))
     parts = {str(asset): seconds[asset].to_numpy() for asset in shown}
     if len(shown) < len(slowest):
         parts["all others"] = seconds[slowest[len(shown) :]].sum(axis=1).to_numpy()
     for color, (asset, values) in zip(OTHER_COLORS, parts.items(), strict=False):
-        axes.bar(seconds.index, values, bottom=bottom, color=color, width=0.8, label=asset)
+        axes.bar(places, values, bottom=bottom, color=color, width=0.8, label=asset)
         bottom = bottom + values
     axes.set_ylabel("seconds")
     axes.grid(axis="x", visible=False)
-    _date_axis(axes)
+    # one place a night on which something ran, few enough names to be read
+    named = places[:: max(len(places) // NIGHTS_NAMED, 1)]
+    axes.set_xticks(named, [f"{seconds.index[place]:%-d %b}" for place in named])
+    axes.set_xlim(-0.5 - 0.5 * max(8 - len(places), 0), len(places) - 0.5 + 0.5 * max(8 - len(places), 0))
     _legend_below(axes)
     if not len(slowest):
         return _png(figure, "No night has run yet")
     share = seconds[slowest[0]].sum() / max(bottom.sum(), 1e-9)
-    return _png(figure, f"A night takes {np.median(bottom):,.1f} s; {slowest[0]} takes {share:.0%} of it")
+    return _png(
+        figure,
+        f"The steps of a day's runs take {np.median(bottom):,.1f} s; {slowest[0]} takes {share:.0%} of it",
+    )
 
 
 def _canvas(height: float, *, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
