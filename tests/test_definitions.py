@@ -35,6 +35,8 @@ KEPT_UNIQUE = {f"{asset}:keys_are_unique" for asset in MADE - ONE_ROW_A_PARTITIO
 OTHER_CHECKS = {
     "behavior_signals:visitors_within_views",
     "behavior_signals:logs_cover_the_day",
+    "behavior_signals:no_day_is_missing_from_the_logs",
+    "popularity_model:cards_are_complete",
     "log_signals:every_line_is_accounted_for",
     "cat_dog_scores:scores_are_probabilities",
     "photo_content:files_are_readable",

@@ -23,6 +23,7 @@ from photo_popularity.domain.popularity import (
 
 SEGMENTS = ("all", "known", "new")
 BASELINES = ("last_7_days_views", "owner_mean", "age_mean")
+METRIC_DIGITS = 6
 RESAMPLES = 600
 RESAMPLES_AT_ONCE = 50
 MIN_EXAMPLES_TO_JUDGE = 30
@@ -217,7 +218,7 @@ def _with_intervals(score: _Scores) -> dict[str, float]:
         return float(low), float(high)
 
     spearman, mae = ends(score.spearman_resampled), ends(score.mae_resampled)
-    return {
+    figures = {
         "spearman": score.spearman,
         "spearman_low": spearman[0],
         "spearman_high": spearman[1],
@@ -225,6 +226,8 @@ def _with_intervals(score: _Scores) -> dict[str, float]:
         "mae_log1p_low": mae[0],
         "mae_log1p_high": mae[1],
     }
+    # the last digits of a sum depend on how many processors share it
+    return {name: round(float(value), METRIC_DIGITS) for name, value in figures.items()}
 
 
 def _is_promoted(rows: pd.DataFrame, scores: dict[tuple[str, str], _Scores]) -> bool:
