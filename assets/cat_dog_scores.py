@@ -27,6 +27,7 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     partitions="photo_files",
     reads={"photo_files": SameKey(), "photo_content": SameKey()},
     parameters=classifier_version,
+    libraries=("pillow", "scikit-learn"),
     group="photos",
     kinds=("scikitlearn", "parquet"),
 )

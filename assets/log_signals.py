@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -40,8 +39,6 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     settings = environment.settings
     return {
         "rules": asdict(settings.behavior_rules),
-        # the list of known robots comes with the package
-        "robots": version("crawler-user-agents"),
         "salt": VisitorSalt(environment).public_version,
     }
 
@@ -51,6 +48,8 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     partitions="log_files",
     reads={"log_files": SameKey()},
     parameters=counting_rules,
+    # the list of known robots
+    libraries=("crawler-user-agents",),
     group="logs",
     kinds=("python", "parquet"),
 )

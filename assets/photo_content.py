@@ -17,6 +17,7 @@ from resources.sources import FileSource
 @pipeline_asset(
     partitions="photo_files",
     reads={"photo_files": SameKey()},
+    libraries=("pillow",),
     group="photos",
     kinds=("python", "parquet"),
 )

@@ -6,10 +6,12 @@ the run, and storage splits it. Called directly, as tests do, it is the plain fu
 """
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
@@ -19,6 +21,7 @@ from assets.column_schema import column_schema
 from partitions.files import LOG_FILES, PHOTO_FILES
 from partitions.reads import Read
 from photo_popularity.domain.schemas import MODELS, SCHEMAS
+from resources.code_fingerprint import SourceTree
 from resources.environment import Environment
 from resources.io_managers import TableIOManager, classified, step_of
 from resources.output_parts import Result, by_partition
@@ -29,15 +32,17 @@ from resources.table_storage import TableStorage
 SOURCES = ("photo_database", "photo_files", "log_files")
 OWNERS = ("team:photo-popularity",)
 STORAGE, IO_MANAGER = "storage", "table_io_manager"
-# whose code counts as a step's own, and what of it changes no result: declarations, progress, pictures
-PACKAGES = ("photo_popularity", "assets", "resources", "partitions")
-RESULTS_FREE = (
-    "assets.pictures",
-    "assets.pipeline_asset",
-    "assets.progress",
-    "photo_popularity.domain.plots",
-    "resources.environment",
-    "resources.settings",
+# whose code counts as a step's own, but for what changes no result: declarations, settings, progress, pictures
+CODE = SourceTree(
+    packages=("photo_popularity", "assets", "resources", "partitions"),
+    results_free=(
+        "assets.pictures",
+        "assets.pipeline_asset",
+        "assets.progress",
+        "photo_popularity.domain.plots",
+        "resources.environment",
+        "resources.settings",
+    ),
 )
 
 
@@ -168,12 +173,13 @@ def pipeline_asset(
     kinds: tuple[str, ...],
     makes: Mapping[str, str] | None = None,
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
-    code_version: str = "1",
+    libraries: tuple[str, ...] = (),
     one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
 
-    A run makes any range of partitions, unless the function takes `one_partition_a_run`. A function that makes several
+    A run makes any range of partitions, unless the function takes `one_partition_a_run`. Another version of one of the
+    `libraries` makes all of its outputs out of date, as another meaning of its code does. A function that makes several
     tables names them in `makes`, with a catalogue entry for each, and returns a
     mapping from name to frame.
     """
@@ -187,7 +193,7 @@ def pipeline_asset(
             partitions=partitions,
             reads=reads,
             parameters=parameters,
-            code_version=code_version,
+            code_version=_code_version(function, tuple(described), libraries),
         )
         return PipelineAsset(
             function,
@@ -199,6 +205,18 @@ def pipeline_asset(
         )
 
     return declare
+
+
+def _code_version(function: Callable[..., Any], makes: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+    """What the results depend on beside inputs and parameters: our code, their libraries, the tables' columns."""
+    package = function.__module__.partition(".")[0]
+    tree = CODE if package in CODE.packages else replace(CODE, packages=(*CODE.packages, package))
+    parts = [
+        tree.fingerprint(function.__module__, function.__name__),
+        *(f"{library} {version(library)}" for library in libraries),
+        *(str(SCHEMAS[asset].arrow) for asset in makes if asset in SCHEMAS),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _results(returned: Any, makes: tuple[str, ...]) -> dict[str, Result]:

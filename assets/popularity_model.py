@@ -18,6 +18,7 @@ SEED = 0
 @pipeline_asset(
     partitions="days",
     reads={"training_examples": Days(1 - TRAINING_NIGHTS)},
+    libraries=("scikit-learn",),
     group="popularity",
     kinds=("scikitlearn", "skops"),
     one_partition_a_run=True,

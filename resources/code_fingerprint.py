@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ class SourceTree:
     packages: Sequence[str]
     results_free: Sequence[str] = ()
     root: Path | None = None
-    _modules: dict[str, Module | None] = field(default_factory=dict, repr=False)
+    _modules: dict[str, Module | None] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[Place, tuple[str, list[Place]]] = field(default_factory=dict, init=False, repr=False)
 
     def fingerprint(self, module: str, name: str) -> str:
         """Hash of the meaning of a function and of all that it reaches; its decorators are no part of it."""
@@ -94,10 +96,20 @@ class SourceTree:
             place = left.pop()
             if place in found:
                 continue
-            nodes = self._definitions(place, entry=place == start)
-            found[place] = hashlib.sha256("".join(map(_meaning, nodes)).encode()).hexdigest()
-            left += [p for node in nodes for p in self._references(place.module, node)]
+            found[place], others = self._read(place) if place == start else self._read_once(place)
+            left += others
         return found
+
+    def _read_once(self, place: Place) -> tuple[str, list[Place]]:
+        if place not in self._known:
+            self._known[place] = self._read(place, entry=False)
+        return self._known[place]
+
+    def _read(self, place: Place, *, entry: bool = True) -> tuple[str, list[Place]]:
+        """The hash of a definition, and what it refers to."""
+        nodes = self._definitions(place, entry=entry)
+        meaning = hashlib.sha256("".join(map(_meaning, nodes)).encode()).hexdigest()
+        return meaning, [other for node in nodes for other in self._references(place.module, node)]
 
     def module(self, name: str) -> Module | None:
         """A module of ours, or None for any other name."""
@@ -113,6 +125,9 @@ class SourceTree:
             below = self.root.joinpath(*name.split("."))
             candidates = [below / "__init__.py", below.with_suffix(".py")]
             return next((path for path in candidates if path.is_file()), None)
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded is not None:
+            return Path(loaded)
         try:
             spec = find_spec(name)
         except ModuleNotFoundError:

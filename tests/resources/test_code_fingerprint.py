@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.pipeline_asset import PACKAGES, RESULTS_FREE
+from assets.pipeline_asset import CODE
 from resources.code_fingerprint import Place, SourceTree
 
 CHECKOUT = Path(__file__).parents[2]
@@ -204,13 +204,13 @@ MUTATIONS = [
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of our packages, to be mutated."""
     copy = tmp_path_factory.mktemp("checkout")
-    for package in PACKAGES:
+    for package in CODE.packages:
         shutil.copytree(CHECKOUT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
 def fingerprints(checkout: Path) -> dict[str, str]:
-    tree = SourceTree(PACKAGES, results_free=RESULTS_FREE, root=checkout)
+    tree = SourceTree(CODE.packages, results_free=CODE.results_free, root=checkout)
     return {letter: tree.fingerprint(f"assets.{step}", step) for letter, step in STEPS.items()}
 
 
