@@ -15,6 +15,17 @@ from photo_popularity.domain.site_history import Array, SiteHistory, read_site_h
 
 BEHAVIOR_WINDOW_DAYS = 28
 OLDEST_AGE_DAYS = 28
+CONTENT_COLUMNS = (
+    "width",
+    "height",
+    "brightness",
+    "contrast",
+    "saturation",
+    "warmth",
+    "sharpness",
+    "has_gps",
+)
+SCORE_COLUMNS = ("p_cat", "p_dog", "p_neither")
 
 UPLOAD_FEATURES = {
     "age_days": "Days from the upload to the end of the day",
@@ -92,7 +103,10 @@ def build_features(
         read_site_history(photos, behavior, first=day - window, last=day)
         for day in sorted({pd.Timestamp(day) for day in days})
     )
-    return _frame([_features_of_last_day(site, content, scores) for site in histories])
+    looks = _numbers_by_file(content, CONTENT_COLUMNS).join(
+        _numbers_by_file(scores, SCORE_COLUMNS), how="outer"
+    )
+    return _frame([_features_of_last_day(site, looks) for site in histories])
 
 
 def is_new(features: pd.DataFrame) -> pd.Series:
@@ -146,27 +160,25 @@ def _upload_features(site: SiteHistory) -> dict[str, Array]:
     }
 
 
-def _content_features(photos: pd.DataFrame, content: pd.DataFrame, scores: pd.DataFrame) -> dict[str, Array]:
-    def aligned(frame: pd.DataFrame, name: str) -> Array:
-        values = frame.drop_duplicates("file").set_index("file")[name].reindex(photos["file"])
-        return np.asarray(pd.to_numeric(values.astype(object), errors="coerce"), dtype=np.float64)
+def _numbers_by_file(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    numbers = {name: pd.to_numeric(frame[name].astype(object), errors="coerce") for name in columns}
+    by_file = pd.DataFrame(numbers, dtype="float64").set_index(frame["file"])
+    return by_file[~by_file.index.duplicated()]
 
-    measured = ("brightness", "contrast", "saturation", "warmth", "sharpness", "has_gps")
+
+def _content_features(photos: pd.DataFrame, looks: pd.DataFrame) -> dict[str, Array]:
+    looked = looks.reindex(photos["file"])
     size = {}
     for name in ("width", "height"):
         declared = pd.to_numeric(photos[name].astype(object), errors="coerce").to_numpy(np.float64)
-        size[name] = np.where(declared > 0, declared, aligned(content, name))
+        size[name] = np.where(declared > 0, declared, looked[name].to_numpy())
     with np.errstate(divide="ignore", invalid="ignore"):
         aspect_ratio = np.where(size["height"] > 0, size["width"] / size["height"], np.nan)
-    return {
-        "aspect_ratio": aspect_ratio,
-        "megapixels": size["width"] * size["height"] / 1e6,
-        **{name: aligned(content, name) for name in measured},
-        **{name: aligned(scores, name) for name in ("p_cat", "p_dog", "p_neither")},
-    }
+    shown = {name: looked[name].to_numpy() for name in looked.columns.difference(["width", "height"])}
+    return {"aspect_ratio": aspect_ratio, "megapixels": size["width"] * size["height"] / 1e6, **shown}
 
 
-def _features_of_last_day(site: SiteHistory, content: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def _features_of_last_day(site: SiteHistory, looks: pd.DataFrame) -> pd.DataFrame:
     existed, end = site.existed, len(site.existed)
     age = np.clip(np.arange(end)[:, None] - site.uploaded_on, 0, OLDEST_AGE_DAYS)
     views = np.where(existed, site.signals["views"], 0.0)
@@ -175,7 +187,7 @@ def _features_of_last_day(site: SiteHistory, content: pd.DataFrame, scores: pd.D
     ages_to_come = np.minimum(age[-1][:, None] + np.arange(1, 8), OLDEST_AGE_DAYS)
     values = {
         **_upload_features(site),
-        **_content_features(site.photos, content, scores),
+        **_content_features(site.photos, looks),
         "age_days": end - site.alive_from,
         "site_views_per_photo_day": np.full(age.shape[1], views.sum() / max(existed.sum(), 1)),
         "site_views_1d": np.full(age.shape[1], views[-1].sum()),
