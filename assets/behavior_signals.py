@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import dagster as dg
 import pandas as pd
 
 from assets.pictures import picture
 from assets.pipeline_asset import pipeline_asset
+from assets.progress import Work
 from partitions.days import days_between
 from partitions.reads import FilesWithDay
 from photo_popularity.domain import plots
@@ -22,21 +22,17 @@ DAYS_SHOWN = 60
 @pipeline_asset(
     partitions="days", reads={"log_signals": FilesWithDay()}, group="logs", kinds=("pandas", "parquet")
 )
-def behavior_signals(
-    context: dg.AssetExecutionContext, log_signals: pd.DataFrame, storage: TableStorage
-) -> Result:
+def behavior_signals(work: Work, log_signals: pd.DataFrame, storage: TableStorage) -> Result:
     """One row is a photo on a UTC day: what people did with it, and the views by robots apart.
 
     Views, unique visitors, likes, downloads, bytes and external referrals, merged from the partial counts of every log file that holds lines of the day. A late or edited file recomputes
     exactly the days inside it. A day is complete when the logs have passed its end.
     """
-    signals = merge_signals(log_signals, [pd.Timestamp(key) for key in context.partition_keys])
+    signals = merge_signals(log_signals, [pd.Timestamp(key) for key in work.partition_keys])
     shown = {
         "views": int(signals["views"].sum()),
         "robot_views": int(signals["robot_views"].sum()),
-        "daily_views": picture(
-            plots.daily_views(_with_days_before(signals, storage, context.partition_keys))
-        ),
+        "daily_views": picture(plots.daily_views(_with_days_before(signals, storage, work.partition_keys))),
     }
     return Result(signals, shown)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import dagster as dg
 import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
-from assets.progress import followed
+from assets.progress import Work, followed
 from partitions.files import file_of
 from partitions.reads import SameKey
 from photo_popularity.domain.classification import score_photos
@@ -32,7 +31,7 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     kinds=("scikitlearn", "parquet"),
 )
 def cat_dog_scores(
-    context: dg.AssetExecutionContext,
+    work: Work,
     photo_content: pd.DataFrame,
     photo_files: FileSource,
     classifier: ClassifierFile,
@@ -42,14 +41,14 @@ def cat_dog_scores(
     A file that could not be read has no row. Another classifier re-scores every photo.
     """
     readable = set(photo_content.loc[photo_content["problem"].isna(), "file"])
-    keys = [key for key in context.partition_keys if file_of(key) in readable]
+    keys = [key for key in work.partition_keys if file_of(key) in readable]
 
     def files() -> Iterator[tuple[str, bytes]]:
-        for key in followed(context, keys, "photos"):
+        for key in followed(work, keys, "photos"):
             try:
                 yield file_of(key), photo_files.read(key)
             except OSError as error:
                 # it was there when its content was read; the next look at the folder settles it
-                context.log.warning(f"{key}: cannot be read any more ({error}); it gets no scores")
+                work.log.warning(f"{key}: cannot be read any more ({error}); it gets no scores")
 
     return score_photos(files(), classifier.load())

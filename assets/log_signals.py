@@ -8,11 +8,10 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import dagster as dg
 import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
-from assets.progress import followed
+from assets.progress import Work, followed
 from partitions.files import file_of
 from partitions.reads import SameKey
 from photo_popularity.domain.behavior import BehaviorRules, LogScan, scan_log
@@ -53,19 +52,17 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     group="logs",
     kinds=("python", "parquet"),
 )
-def log_signals(
-    context: dg.AssetExecutionContext, log_files: FileSource, environment: Environment
-) -> Mapping[str, Result]:
+def log_signals(work: Work, log_files: FileSource, environment: Environment) -> Mapping[str, Result]:
     """Scan each log file once; one that cannot be read is quarantined as a whole."""
     scan = partial(_scan, rules=environment.settings.behavior_rules, salt=VisitorSalt(environment))
     scans: list[LogScan] = []
-    for key in followed(context, context.partition_keys, "log files"):
+    for key in followed(work, work.partition_keys, "log files"):
         scans.append(scan(log_files, key))
         if scans[-1].lines > scans[-1].good:
-            context.log.warning(
+            work.log.warning(
                 f"{key}: {scans[-1].lines - scans[-1].good} of {scans[-1].lines} lines quarantined"
             )
-    details = {key: line_counts(scan) for key, scan in zip(context.partition_keys, scans, strict=True)}
+    details = {key: line_counts(scan) for key, scan in zip(work.partition_keys, scans, strict=True)}
     signals = pd.concat([scan.signals for scan in scans], ignore_index=True)
     quarantined = pd.concat([scan.quarantined for scan in scans], ignore_index=True)
     return {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
 from assets.pictures import picture
 from assets.pipeline_asset import pipeline_asset
 from assets.popularity_model import SEED, TRAINING_NIGHTS
+from assets.progress import Work
 from partitions.reads import Days, SameKey
 from photo_popularity.domain import plots
 from photo_popularity.domain.evaluation import evaluate
@@ -23,14 +23,14 @@ from resources.output_parts import ModelFile, Result
     one_partition_a_run=True,
 )
 def model_evaluation(
-    context: dg.AssetExecutionContext, popularity_model: dict[str, ModelFile], training_examples: pd.DataFrame
+    work: Work, popularity_model: dict[str, ModelFile], training_examples: pd.DataFrame
 ) -> Result:
     """One row is a predictor (the model or a baseline) on a segment (all, known or new photos) of the held-out nights.
 
     Spearman's rank correlation and the mean absolute error of log(1 + views), each with its 95% interval over photos.
     `promoted` says whether the model beats every baseline with margin.
     """
-    model = read_model(popularity_model[context.partition_key].data)
+    model = read_model(popularity_model[work.partition_key].data)
     found = evaluate(model, training_examples, seed=SEED)
     shown = {
         "promoted": found.promoted,

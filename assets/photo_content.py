@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
-from assets.progress import followed
+from assets.progress import Work, followed
 from partitions.files import file_of
 from partitions.reads import SameKey
 from photo_popularity.domain.photo_decoding import PhotoLimits
@@ -21,17 +20,17 @@ from resources.sources import FileSource
     group="photos",
     kinds=("python", "parquet"),
 )
-def photo_content(context: dg.AssetExecutionContext, photo_files: FileSource) -> pd.DataFrame:
+def photo_content(work: Work, photo_files: FileSource) -> pd.DataFrame:
     """One row is a photo file: size, format, orientation, EXIF and how bright, colourful and sharp the picture is.
 
     A file that cannot be read has a row too: `problem` says why, and its measurements are null. It is tried again when
     its bytes change. Processed as files arrive, within two minutes.
     """
     rows = []
-    for key in followed(context, context.partition_keys, "photos"):
+    for key in followed(work, work.partition_keys, "photos"):
         rows.append(_row(photo_files, key))
         if rows[-1]["problem"]:
-            context.log.warning(f"{key}: {rows[-1]['problem']}")
+            work.log.warning(f"{key}: {rows[-1]['problem']}")
     return pd.DataFrame(rows)
 
 

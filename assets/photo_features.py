@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
+from assets.progress import Work
 from partitions.reads import Days, FilesListedUntilDay, UntilDay
 from photo_popularity.domain.features import BEHAVIOR_WINDOW_DAYS, build_features
 
@@ -22,7 +22,7 @@ from photo_popularity.domain.features import BEHAVIOR_WINDOW_DAYS, build_feature
     kinds=("pandas", "parquet"),
 )
 def photo_features(
-    context: dg.AssetExecutionContext,
+    work: Work,
     photo_metadata: pd.DataFrame,
     photo_content: pd.DataFrame,
     cat_dog_scores: pd.DataFrame,
@@ -33,7 +33,7 @@ def photo_features(
     Titles and albums are left out: a later edit could have changed them. Behaviour reaches back 28 days.
     """
     return build_features(
-        [pd.Timestamp(key) for key in context.partition_keys],
+        [pd.Timestamp(key) for key in work.partition_keys],
         photos=photo_metadata,
         content=photo_content,
         scores=cat_dog_scores,

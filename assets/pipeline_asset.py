@@ -1,8 +1,8 @@
 """How an asset of this pipeline is declared: a plain function of frames, and everything Dagster should know of it.
 
-The function is called with Dagster's context, one frame for each asset that it reads (all partitions read by the run
-together) and the resources that its other parameters name. It returns one frame with the rows of all partitions of
-the run, and storage splits it. Called directly, as tests do, it is the plain function.
+The function is called with its `Work`, one frame for each asset that it reads (all partitions read by the run together)
+and the resources that its other parameters name. It returns one frame with the rows of all partitions of its work, and
+storage splits it. Called directly, as tests do, it is the plain function.
 """
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
@@ -10,23 +10,21 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from assets.column_schema import column_schema
+from assets.making import Making
 from partitions.files import LOG_FILES, PHOTO_FILES
 from partitions.reads import Read
 from photo_popularity.domain.schemas import MODELS, SCHEMAS
 from resources.code_fingerprint import SourceTree
 from resources.environment import Environment
-from resources.io_managers import TableIOManager, classified, step_of
-from resources.output_parts import Result, by_partition
+from resources.io_managers import Shown, TableIOManager, classified, step_of
 from resources.pipeline import Declaration, PartitionKind, no_parameters
-from resources.steps import Step
 from resources.table_storage import TableStorage
 
 SOURCES = ("photo_database", "photo_files", "log_files")
@@ -36,6 +34,7 @@ STORAGE, IO_MANAGER = "storage", "table_io_manager"
 CODE = SourceTree(
     packages=("photo_popularity", "assets", "resources", "partitions"),
     results_free=(
+        "assets.making",
         "assets.pictures",
         "assets.pipeline_asset",
         "assets.progress",
@@ -124,45 +123,46 @@ class PipelineAsset:
         storage: TableStorage = getattr(context.resources, STORAGE)
         step_context = context.op_execution_context.get_step_execution_context()
         step = step_of(storage, step_context)
+        manager: TableIOManager = getattr(context.resources, IO_MANAGER)
         storage.begin(step)
         try:
             given = {name: getattr(context.resources, name) for name in self.resources}
-            results = _results(self.function(context, **frames, **given), self.declaration.makes)
-            for asset, result in results.items():
-                yield dg.Output(result, output_name=asset, metadata=dict(result.metadata))
+            making = Making(partial(self.function, **frames, **given), step, manager, context.log)
+            making.make()
         except Exception as error:
             storage.fail(step, str(error))
             raise classified(error, step_context) from error
         except BaseException:
-            # also when this generator is closed because an output could not be stored: that has told its own reason
             storage.fail(step, "interrupted")
             raise
         finally:
             storage.forget(step)
-        if len(step.partitions) > 1:
-            self._tell_partitions(context, step, results)
+        for asset, shown in making.shown.items():
+            yield dg.Output(shown, output_name=asset, metadata=making.metadata[asset])
+        for asset, shown in making.shown.items():
+            if len(shown) > 1:
+                self._tell_partitions(context, asset, shown, making.metadata[asset])
 
     def _tell_partitions(
-        self, context: dg.AssetExecutionContext, step: Step, results: Mapping[str, Result]
+        self,
+        context: dg.AssetExecutionContext,
+        asset: str,
+        shown: Mapping[str, Shown],
+        of_the_run: Mapping[str, Any],
     ) -> None:
         """One event a partition with its own data version: for a range Dagster writes one version for all of it."""
-        manager: TableIOManager = getattr(context.resources, IO_MANAGER)
-        for asset, result in results.items():
-            rows = result.made if isinstance(result.made, pd.DataFrame) else pd.DataFrame()
-            parts = by_partition(asset, rows, step.partitions)
-            for partition in step.partitions:
-                output = step.committed[asset, partition]
-                shown = manager.metadata(output, parts.get(partition, rows.iloc[:0]))
-                # the asset's page shows the last event: what belongs to the whole run goes there
-                of_the_run = result.metadata if partition == step.partitions[-1] else {}
-                context.log_event(
-                    dg.AssetMaterialization(
-                        asset,
-                        partition=partition,
-                        metadata={**shown, **of_the_run},
-                        tags={"dagster/data_version": output.content_version},
-                    )
+        last = list(shown)[-1]
+        for partition, its in shown.items():
+            # the asset's page shows the last event: what belongs to the whole run goes there
+            more = of_the_run if partition == last else {}
+            context.log_event(
+                dg.AssetMaterialization(
+                    asset,
+                    partition=partition,
+                    metadata={**its.metadata, **more},
+                    tags={"dagster/data_version": its.content_version},
                 )
+            )
 
 
 def pipeline_asset(
@@ -217,8 +217,3 @@ def _code_version(function: Callable[..., Any], makes: tuple[str, ...], librarie
         *(str(SCHEMAS[asset].arrow) for asset in makes if asset in SCHEMAS),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _results(returned: Any, makes: tuple[str, ...]) -> dict[str, Result]:
-    by_asset = returned if isinstance(returned, Mapping) else {makes[0]: returned}
-    return {asset: made if isinstance(made, Result) else Result(made) for asset, made in by_asset.items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import dagster as dg
 import pandas as pd
 
 from assets.pictures import picture
 from assets.pipeline_asset import pipeline_asset
+from assets.progress import Work
 from partitions.files import key_of
 from partitions.reads import FilesListedUntilDay, SameKey, UntilDay
 from photo_popularity.domain import plots
@@ -34,7 +34,7 @@ PHOTOS_SHOWN = 10
     kinds=("scikitlearn", "parquet"),
 )
 def popularity_predictions(
-    context: dg.AssetExecutionContext,
+    work: Work,
     *,
     popularity_model: dict[str, ModelFile],
     photo_features: pd.DataFrame,
@@ -52,7 +52,7 @@ def popularity_predictions(
     ]
     if not frames:
         raise InputError(
-            f"popularity_predictions {context.partition_keys[-1]}: no photo is alive; check that the photo database is the "
+            f"popularity_predictions {work.partition_keys[-1]}: no photo is alive; check that the photo database is the "
             "live one"
         )
     predictions = pd.concat(frames, ignore_index=True)

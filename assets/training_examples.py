@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pandas as pd
 
 from assets.pipeline_asset import pipeline_asset
+from assets.progress import Work
 from partitions.reads import Days
 from photo_popularity.domain.popularity import LABEL_DAYS, build_examples
 
@@ -17,11 +17,11 @@ from photo_popularity.domain.popularity import LABEL_DAYS, build_examples
     kinds=("pandas", "parquet"),
 )
 def training_examples(
-    context: dg.AssetExecutionContext, photo_features: pd.DataFrame, behavior_signals: pd.DataFrame
+    work: Work, photo_features: pd.DataFrame, behavior_signals: pd.DataFrame
 ) -> pd.DataFrame:
     """One row is a photo as it was known seven days before the night, with the views by people that followed.
 
     The partition is the night on which the seven days were over, so no partition ever reads a later day.
     """
-    nights = [pd.Timestamp(key) for key in context.partition_keys]
+    nights = [pd.Timestamp(key) for key in work.partition_keys]
     return build_examples(nights, features=photo_features, behavior=behavior_signals)

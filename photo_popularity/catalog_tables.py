@@ -65,7 +65,7 @@ def _current_outputs(reader: OutputReader) -> list[dict[str, Any]]:
             **vars(output),
             "asset": asset,
             "partition": partition,
-            "path": reader.url(output),
+            "path": "" if output.quarantined else reader.url(output),
             "detail": json.dumps(dict(output.detail), sort_keys=True),
         }
         for asset in ASSETS

@@ -13,7 +13,14 @@ from partitions.files import FILE_PARTITIONS, add_keys, place_together
 from photo_popularity.domain.errors import InputError
 from photo_popularity.rules import LOGS_END_EARLY_BY, logs_end
 from resources.installation import Installation
-from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, WORK_ORDER_TAG, work_order
+from resources.io_managers import (
+    ONLY_OUT_OF_DATE_TAG,
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    WORK_ORDER_TAG,
+    work_order,
+)
 from resources.pipeline import Declaration, PartitionKind, Snapshot
 
 NIGHTLY_ASSETS = ("popularity_model", "model_evaluation", "popularity_predictions")
@@ -66,7 +73,7 @@ def expected_partitions(
 ) -> list[str]:
     """The partitions of the step that should exist once the night is done."""
     if step.partitions != "days":
-        return sorted(snapshot.outputs(step.partitions))
+        return sorted(snapshot.outputs(step.partitions).keys() - snapshot.without_input(step).keys())
     if step.name in NIGHTLY_ASSETS:
         return [str(night)]
     first, last = str(installation.environment.settings.first_partition_day), str(night)
@@ -141,8 +148,13 @@ def range_tags(batch: Batch, instance: dg.DagsterInstance) -> dict[str, str]:
     if len(batch.partitions) == 1:
         if batch.kind != "days":
             add_keys(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
-        return {PARTITION_TAG: first}
+        return {PARTITION_TAG: first, ONLY_OUT_OF_DATE_TAG: "yes"}
     if batch.kind == "days":
-        return {RANGE_START_TAG: first, RANGE_END_TAG: last}
+        return {RANGE_START_TAG: first, RANGE_END_TAG: last, ONLY_OUT_OF_DATE_TAG: "yes"}
     first, last = place_together(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
-    return {RANGE_START_TAG: first, RANGE_END_TAG: last, WORK_ORDER_TAG: work_order(batch.partitions)}
+    return {
+        RANGE_START_TAG: first,
+        RANGE_END_TAG: last,
+        WORK_ORDER_TAG: work_order(batch.partitions),
+        ONLY_OUT_OF_DATE_TAG: "yes",
+    }

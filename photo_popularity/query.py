@@ -70,7 +70,7 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
     allowed: list[str] = []
     for name in names:
         outputs = reader.catalog.current(name) if name in SCHEMAS else {}
-        urls = [reader.url(outputs[partition]) for partition in sorted(outputs)]
+        urls = [reader.url(output) for _, output in sorted(outputs.items()) if not output.quarantined]
         if any("://" in url for url in urls) and not any("://" in url for url in allowed):
             # every environment's object store is the same, with other credentials at most
             connection.register_filesystem(next(iter(reader.files.values())).root.fs)

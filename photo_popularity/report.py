@@ -6,6 +6,7 @@ is read from the catalog and the outputs, as anybody could read it later.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from photo_popularity.night import Night
 
 EXAMPLES_SHOWN = 5
+OF_COURSE = ("started", "succeeded")
 SOURCES = {
     "photo_files": ("photo folder", "file"),
     "log_files": ("log folder", "file"),
@@ -79,11 +81,12 @@ def _print_materialized(
     table = table_of("asset", "made now", "partitions", "rows", "size", "seconds", left=("asset",))
     for asset in worked_on:
         mine = [execution for execution in done if execution.asset == asset]
-        failed = sum(e.asset == asset and e.status == "failed" for e in executions)
+        others = Counter(e.status for e in executions if e.asset == asset and e.status not in OF_COURSE)
+        beside = "".join(f", {count:,} {status}" for status, count in others.items())
         outputs = installation.catalog.current(asset).values()
         table.add_row(
             asset,
-            f"{len(mine):,}" + (f", {failed:,} failed" if failed else ""),
+            f"{len(mine):,}{beside}",
             f"{len(outputs):,}",
             f"{sum(output.rows for output in outputs):,}",
             size(sum(output.bytes for output in outputs)),
@@ -140,6 +143,7 @@ def _print_sources(console: Console, installation: Installation, detected: Mappi
             )
     _print_lines(console, installation)
     _print_unreadable_photos(console, installation)
+    _print_quarantined(console, installation)
     _print_strays(console, installation)
 
 
@@ -165,6 +169,17 @@ def _print_unreadable_photos(console: Console, installation: Installation) -> No
         f"{row['file']}: {row['problem']}" for row in run_query(installation.environment, sql).to_pylist()
     ]
     _print_some(console, "could not be read", "photo file", problems)
+
+
+def _print_quarantined(console: Console, installation: Installation) -> None:
+    """Files that a step could not make anything of; they are tried again when their bytes or the code change."""
+    found = [
+        f"{asset} {partition}: {output.quarantined}"
+        for asset in installation.pipeline.by_asset
+        for partition, output in sorted(installation.catalog.current(asset).items())
+        if output.quarantined
+    ]
+    _print_some(console, "quarantined, and the rest is built without it", "file", found)
 
 
 def _print_strays(console: Console, installation: Installation) -> None:

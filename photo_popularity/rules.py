@@ -50,7 +50,7 @@ class Checked:
     def read(cls, storage: TableStorage, asset: str, partitions: Sequence[str] | None) -> Checked:
         """The asset as it is now in these partitions, or in all: those that are there."""
         snapshot = Snapshot(storage.catalog)
-        outputs = snapshot.outputs(asset)
+        outputs = snapshot.readable(asset)
         present = list(outputs) if partitions is None else [key for key in partitions if key in outputs]
         rows = storage.read_table(asset, {key: outputs[key] for key in present})
         if not isinstance(rows, pd.DataFrame):
@@ -60,7 +60,7 @@ class Checked:
 
     def outputs(self, asset: str) -> dict[str, Output]:
         """The current outputs of an asset."""
-        return self.snapshot.outputs(asset)
+        return self.snapshot.readable(asset)
 
     def other(self, asset: str) -> pd.DataFrame:
         """The rows of another asset in the same partitions."""

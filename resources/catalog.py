@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from resources.catalog_records import (
+    QUARANTINED,
     REJECTED,
     Execution,
     Output,
@@ -130,7 +131,7 @@ class Catalog:
                 connection.execute(sa.insert(self._executions), chunk)
 
     def commit(self, asset: str, finished: Mapping[str, tuple[Execution, Output]]) -> None:
-        """Make the outputs current and their executions succeeded, in one transaction."""
+        """Make the outputs current and their executions succeeded or quarantined, in one transaction."""
         with self._engine.begin() as connection:
             self._upsert(
                 connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False
@@ -138,7 +139,8 @@ class Catalog:
             done = [
                 replace(
                     execution,
-                    status="succeeded",
+                    status=QUARANTINED if output.quarantined else "succeeded",
+                    error=output.quarantined or None,
                     seconds=execution.seconds
                     if execution.seconds is not None
                     else _seconds_since(execution.started_at),

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-REJECTED = "rejected"
+REJECTED, QUARANTINED = "rejected", "quarantined"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,15 @@ class Output:
         """Which blocking check rejected it; empty while it may be built on."""
         return str(self.detail.get(REJECTED, ""))
 
+    @property
+    def quarantined(self) -> str:
+        """Why this partition has no result, though it was tried: tried again when its inputs or the code change."""
+        return str(self.detail.get(QUARANTINED, ""))
+
 
 @dataclass(frozen=True)
 class Execution:
-    """One attempt to make one partition of one asset: `status` is started, succeeded or failed."""
+    """One attempt to make one partition of one asset: `status` is started, succeeded, quarantined or failed."""
 
     asset: str
     partition: str

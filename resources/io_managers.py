@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 import pandas as pd
@@ -10,8 +12,8 @@ import sqlalchemy as sa
 from dagster import DataVersion, InputContext, OutputContext
 
 from photo_popularity.domain.errors import InputError
-from resources.catalog_records import Output
-from resources.output_parts import Made, Result
+from resources.catalog_records import QUARANTINED, Output
+from resources.output_parts import Made, Result, by_partition
 from resources.pipeline import digest
 from resources.previews import preview
 from resources.sources import SourceUnavailable
@@ -23,13 +25,26 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 LAUNCHED_BY_TAG = "photo_popularity/launched_by"
 WORK_ORDER_TAG = "photo_popularity/work_order"
+# on runs that were launched because something is out of date: they make that, and leave the rest
+ONLY_OUT_OF_DATE_TAG = "photo_popularity/only_out_of_date"
 
 
 MAX_RETRIES, FIRST_PAUSE_SECONDS = 2, 2.0
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page of an asset shows of one partition."""
+
+    content_version: str
+    metadata: Mapping[str, dg.MetadataValue]
+
+
 class TableIOManager(dg.IOManager):
-    """Loads the partitions that a step reads and commits those that it makes, one version a partition."""
+    """Loads the partitions that a step reads and commits those that it makes, one version a partition.
+
+    A step commits as it goes (`commit`, `quarantine`), so that an end before its time loses little.
+    """
 
     def __init__(self, storage: TableStorage) -> None:
         self._storage = storage
@@ -42,18 +57,47 @@ class TableIOManager(dg.IOManager):
         except Exception as error:
             raise self._recorded(step, error, context.step_context) from error
 
-    def handle_output(self, context: OutputContext, obj: Result) -> None:
-        """Commit what was made. A run of one partition gets its data version and metadata here."""
-        step = step_of(self._storage, context.step_context)
-        asset = context.asset_key.path[-1]
-        try:
-            outputs = self._storage.commit(asset, obj, step)
-        except Exception as error:
-            raise self._recorded(step, error, context.step_context) from error
-        if len(outputs) == 1:
-            output = next(iter(outputs.values()))
-            context.step_context.set_data_version(context.asset_key, DataVersion(output.content_version))
-            context.add_output_metadata(self.metadata(output, obj.made))
+    def handle_output(self, context: OutputContext, obj: Mapping[str, Shown]) -> None:
+        """Show what was committed. A run of one partition gets its data version and metadata here."""
+        if len(obj) == 1:
+            shown = next(iter(obj.values()))
+            context.step_context.set_data_version(context.asset_key, DataVersion(shown.content_version))
+            context.add_output_metadata(dict(shown.metadata))
+
+    def commit(
+        self, step: Step, asset: str, result: Result, *, partitions: Sequence[str], since: datetime
+    ) -> dict[str, Shown]:
+        """Make what was made of these partitions current; returns what their pages show."""
+        outputs = self._storage.commit(asset, result, step, partitions=partitions, since=since)
+        rows = by_partition(asset, result.made, partitions) if isinstance(result.made, pd.DataFrame) else {}
+        nothing = result.made.iloc[:0] if isinstance(result.made, pd.DataFrame) else result.made
+        built_on = step.snapshot.built_on(step.declaration)
+        more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
+        return {
+            partition: Shown(
+                output.content_version, {**self.metadata(output, rows.get(partition, nothing)), **more}
+            )
+            for partition, output in outputs.items()
+        }
+
+    def quarantine(self, step: Step, partition: str, reason: str, *, since: datetime) -> dict[str, Shown]:
+        """Put on record that nothing can be made of a partition as it is now; returns what its page shows, by asset."""
+        outputs = self._storage.quarantine(step, partition, reason, since=since)
+        return {
+            asset: Shown(output.content_version, {QUARANTINED: dg.MetadataValue.text(reason)})
+            for asset, output in outputs.items()
+        }
+
+    def left_alone(self, step: Step) -> dict[str, dict[str, Shown]]:
+        """What the pages show of the partitions that the step has not made: by asset and partition."""
+        shown: dict[str, dict[str, Shown]] = {asset: {} for asset in step.declaration.makes}
+        for partition, outputs in step.kept.items():
+            for asset, output in zip(step.declaration.makes, outputs, strict=True):
+                shown[asset][partition] = Shown(output.content_version, self._figures(output))
+        for partition, reason in step.left_out.items():
+            for asset in step.declaration.makes:
+                shown[asset][partition] = Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
+        return shown
 
     def _recorded(self, step: Step, error: Exception, context: dg.StepExecutionContext) -> Exception:
         if not step.executions:
@@ -63,17 +107,21 @@ class TableIOManager(dg.IOManager):
         return classified(error, context)
 
     def metadata(self, output: Output, made: Made) -> dict[str, dg.MetadataValue]:
-        """What the asset's page shows of one output."""
+        """What the asset's page shows of one output that was just made."""
+        shown = self._figures(output)
+        if isinstance(made, pd.DataFrame):
+            shown["preview"] = dg.MetadataValue.md(preview(made))
+        else:
+            shown["card"] = dg.MetadataValue.json(dict(made.card))
+        return shown
+
+    def _figures(self, output: Output) -> dict[str, dg.MetadataValue]:
         shown: dict[str, dg.MetadataValue] = {
             "dagster/row_count": dg.MetadataValue.int(output.rows),
             "bytes": dg.MetadataValue.int(output.bytes),
             "content_version": dg.MetadataValue.text(output.content_version),
             "path": dg.MetadataValue.path(self._storage.outputs.url(output)),
         }
-        if isinstance(made, pd.DataFrame):
-            shown["preview"] = dg.MetadataValue.md(preview(made))
-        else:
-            shown["card"] = dg.MetadataValue.json(dict(made.card))
         shown.update(
             {
                 name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else _scalar(value)
@@ -106,7 +154,11 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
             "the files of this run were moved to another run since it was launched; launch it again"
         )
     return storage.step(
-        context.run_id, context.op_def.name, partitions=partitions, launched_by=launched_by(tags, storage)
+        context.run_id,
+        context.op_def.name,
+        partitions=partitions,
+        launched_by=launched_by(tags, storage),
+        only_out_of_date=ONLY_OUT_OF_DATE_TAG in tags,
     )
 
 
@@ -149,17 +201,23 @@ def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
     return storage.environment.user
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether trying again later may help: a server that is away, a disk that is busy, a store that says "slow down"."""
+    if isinstance(error, InputError | FileNotFoundError | PermissionError):
+        return False
+    of_a_server = isinstance(error, sa.exc.OperationalError) or type(error).__module__.startswith("botocore")
+    return of_a_server or isinstance(error, SourceUnavailable | OSError)
+
+
 def classified(error: Exception, context: dg.StepExecutionContext) -> Exception:
     """The error as Dagster is to see it: a request to try again when it may pass, else a failure for good.
 
     A retry policy of the step would do so too, but it also starts a step again that somebody has interrupted.
     """
-    for_good = isinstance(error, InputError | FileNotFoundError | PermissionError)
-    # a server that is away, a disk that is busy, an object store that says "slow down"
-    of_a_server = isinstance(error, sa.exc.OperationalError) or type(error).__module__.startswith("botocore")
-    if not for_good and (of_a_server or isinstance(error, SourceUnavailable | OSError)):
+    if may_pass(error):
         return dg.RetryRequested(MAX_RETRIES, FIRST_PAUSE_SECONDS * 2**context.previous_attempt_count)
     if isinstance(error, dg.Failure):
         return error
-    said = str(error) if for_good else f"{type(error).__name__}: {error}"
+    told = isinstance(error, InputError | FileNotFoundError | PermissionError)
+    said = str(error) if told else f"{type(error).__name__}: {error}"
     return dg.Failure(description=said, allow_retries=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from partitions.reads import Read
+from partitions.reads import Read, SameKey
 from resources.catalog import Catalog
 from resources.catalog_records import REJECTED, Output
 from resources.environment import Environment
@@ -52,6 +52,7 @@ class Snapshot:
 
     catalog: Catalog
     _seen: dict[str, dict[str, Output]] = field(default_factory=dict)
+    _readable: dict[str, dict[str, Output]] = field(default_factory=dict)
 
     def outputs(self, asset: str) -> dict[str, Output]:
         """The current outputs of the asset, by partition."""
@@ -59,17 +60,43 @@ class Snapshot:
             self._seen[asset] = self.catalog.current(asset)
         return self._seen[asset]
 
+    def readable(self, asset: str) -> dict[str, Output]:
+        """Those of the current outputs that others are made from: all but the quarantined ones."""
+        if asset not in self._readable:
+            outputs = self.outputs(asset)
+            self._readable[asset] = {key: output for key, output in outputs.items() if not output.quarantined}
+        return self._readable[asset]
+
+    def built_on(self, declaration: Declaration) -> str:
+        """How much there is of inputs of which a part is quarantined; empty when everything is there."""
+        counts = {a: (len(self.readable(a)), len(self.outputs(a))) for a in declaration.reads}
+        return "; ".join(
+            f"{asset}: {there:,} of {every:,}" for asset, (there, every) in counts.items() if there < every
+        )
+
+    def without_input(self, declaration: Declaration) -> dict[str, str]:
+        """The keys whose counterpart in an input is quarantined, with the reason: nothing can be made of them."""
+        return {
+            key: f"{asset} is quarantined: {output.quarantined}"
+            for asset, read in declaration.reads.items()
+            if isinstance(read, SameKey)
+            for key, output in self.outputs(asset).items()
+            if output.quarantined
+        }
+
     def waiting(self, declaration: Declaration, partitions: list[str]) -> list[str]:
         """Those of the partitions that read a rejected output: they wait until it is made again."""
-        if not any(output.rejected for asset in declaration.reads for output in self.outputs(asset).values()):
+        if not any(
+            output.rejected for asset in declaration.reads for output in self.readable(asset).values()
+        ):
             return []
         return [p for p in partitions if self._reads_rejected(declaration, p)]
 
     def _reads_rejected(self, declaration: Declaration, partition: str) -> bool:
         return any(
-            self.outputs(asset)[key].rejected
+            self.readable(asset)[key].rejected
             for asset, read in declaration.reads.items()
-            for key in read.select(asset, partition, self.outputs)
+            for key in read.select(asset, partition, self.readable)
         )
 
     def hold(self, declaration: Declaration, partitions: list[str]) -> None:
@@ -79,14 +106,15 @@ class Snapshot:
             for key in partitions:
                 output = outputs.get(key, Output(content_version=""))
                 outputs[key] = replace(output, detail={**output.detail, REJECTED: "waits"})
+            self._readable.pop(asset, None)
 
     def input_digests(self, declaration: Declaration, partition: str) -> dict[str, str]:
         """For each input, a digest of the partitions read and their versions."""
         return {
             asset: digest(
                 {
-                    key: self.outputs(asset)[key].content_version
-                    for key in read.select(asset, partition, self.outputs)
+                    key: self.readable(asset)[key].content_version
+                    for key in read.select(asset, partition, self.readable)
                 }
             )
             for asset, read in declaration.reads.items()
@@ -109,6 +137,15 @@ class Pipeline:
     def by_asset(self) -> dict[str, Declaration]:
         """The step that makes each asset."""
         return {asset: step for step in self.steps for asset in step.makes}
+
+    def followers(self, step: Declaration) -> list[Declaration]:
+        """The later steps that make of each key of this one the same key, directly or through others."""
+        found = [step]
+        for later in self.steps:
+            reads = (read for asset, read in later.reads.items() if any(asset in s.makes for s in found))
+            if any(isinstance(read, SameKey) for read in reads):
+                found.append(later)
+        return found[1:]
 
     def out_of_date(
         self, step: Declaration, partitions: list[str], snapshot: Snapshot, environment: Environment

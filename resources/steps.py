@@ -21,7 +21,11 @@ class Source(Protocol):
 
 @dataclass
 class Step:
-    """One step of one run while it executes."""
+    """One step of one run while it executes.
+
+    `partitions` are those to be made. Of the others that the run names, `kept` are as they should be already, and
+    `left_out` have an input that is quarantined, for the reason given.
+    """
 
     declaration: Declaration
     partitions: list[str]
@@ -32,4 +36,5 @@ class Step:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
     committed: dict[tuple[str, str], Output] = field(default_factory=dict)
-    seconds: float | None = None
+    kept: dict[str, list[Output]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)

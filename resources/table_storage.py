@@ -18,7 +18,7 @@ from partitions.reads import SameKey
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
-from resources.catalog_records import Execution, Output
+from resources.catalog_records import QUARANTINED, Execution, Output
 from resources.environment import Environment
 from resources.output_parts import ModelFile, Result, folder_of, parts_of
 from resources.outputs import OutputReader, beside
@@ -44,21 +44,65 @@ class TableStorage:
         self._steps: dict[tuple[str, str], Step] = {}
         self._lock = threading.Lock()
 
-    def step(self, run_id: str, name: str, *, partitions: Sequence[str], launched_by: str) -> Step:
-        """The step's state, made when it is first asked for."""
+    def step(
+        self,
+        run_id: str,
+        name: str,
+        *,
+        partitions: Sequence[str],
+        launched_by: str,
+        only_out_of_date: bool = False,
+    ) -> Step:
+        """The step's state, made when it is first asked for.
+
+        It makes all of `partitions`, or only those out of date; never again what this run has made before it was
+        tried once more, and nothing whose input is quarantined.
+        """
         with self._lock:
             if (run_id, name) not in self._steps:
                 declaration = next(step for step in self.pipeline.steps if step.name == name)
                 self._forget_what_was_read(declaration, partitions)
+                snapshot = Snapshot(self.catalog)
+                without = snapshot.without_input(declaration)
+                left_out = {key: without[key] for key in partitions if key in without}
+                kept = self._kept(
+                    declaration, partitions, snapshot, run_id, only_out_of_date=only_out_of_date
+                )
                 self._steps[run_id, name] = Step(
                     declaration=declaration,
-                    partitions=list(partitions),
-                    snapshot=Snapshot(self.catalog),
+                    partitions=[key for key in partitions if key not in kept.keys() | left_out.keys()],
+                    snapshot=snapshot,
                     run_id=run_id,
                     launched_by=launched_by,
                     log=str(self.environment.run_logs / f"{run_id}.log"),
+                    kept=kept,
+                    left_out=left_out,
                 )
             return self._steps[run_id, name]
+
+    def _kept(
+        self,
+        declaration: Declaration,
+        partitions: Sequence[str],
+        snapshot: Snapshot,
+        run_id: str,
+        *,
+        only_out_of_date: bool,
+    ) -> dict[str, list[Output]]:
+        current = {
+            key: [snapshot.outputs(asset).get(key) for asset in declaration.makes] for key in partitions
+        }
+        made = {key: [o for o in outputs if o is not None] for key, outputs in current.items()}
+        whole = {key: outputs for key, outputs in made.items() if len(outputs) == len(declaration.makes)}
+        if only_out_of_date:
+            stale = set(self.pipeline.out_of_date(declaration, list(whole), snapshot, self.environment))
+            return {key: outputs for key, outputs in whole.items() if key not in stale}
+        mine = (run_id, self.environment.label)
+        return {
+            key: outputs
+            for key, outputs in whole.items()
+            if all((o.run_id, o.environment) == mine for o in outputs)
+        }
 
     def known_step(self, run_id: str, name: str) -> Step | None:
         """The step's state, if it was asked for before: it keeps its partitions whatever becomes of the keys."""
@@ -103,11 +147,11 @@ class TableStorage:
     def load(self, asset: str, step: Step) -> pd.DataFrame | dict[str, ModelFile]:
         """What the step reads of `asset`, for all of its partitions together: one frame, or models by partition."""
         read = step.declaration.reads[asset]
-        outputs = step.snapshot.outputs(asset)
+        outputs = step.snapshot.readable(asset)
         wanted = {
             key
             for partition in step.partitions
-            for key in read.select(asset, partition, step.snapshot.outputs)
+            for key in read.select(asset, partition, step.snapshot.readable)
         }
         if isinstance(read, SameKey) and (missing := sorted(set(step.partitions) - wanted)):
             raise InputError(
@@ -124,7 +168,7 @@ class TableStorage:
         """The rows of these outputs in one frame; for a model, the models by partition."""
         if asset not in SCHEMAS:
             return {key: self._read_model(key, output) for key, output in outputs.items()}
-        parts = [self._read_rows(asset, key, output) for key, output in outputs.items()]
+        parts = [self._read_rows(asset, key, o) for key, o in outputs.items() if not o.quarantined]
         empty = SCHEMAS[asset].arrow.empty_table()
         return tables.to_frame(pa.concat_tables([empty, *parts]))
 
@@ -156,39 +200,63 @@ class TableStorage:
         card = json.loads(self._read("model card", partition, beside(output, ".json")))
         return ModelFile(self._read("model", partition, output), card["model_version"], card)
 
-    def commit(self, asset: str, result: Result, step: Step) -> dict[str, Output]:
-        """Store the step's output of `asset`, partition by partition, and make it current.
+    def commit(
+        self,
+        asset: str,
+        result: Result,
+        step: Step,
+        *,
+        partitions: Sequence[str] | None = None,
+        since: datetime | None = None,
+    ) -> dict[str, Output]:
+        """Store the step's output of `asset` in these partitions, made since that moment, and make it current.
 
+        Without `partitions` it is that of all of them, and without `since` they were made since the step began.
         A frame is split on its schema's partition column; rows of a partition that was not asked for are an error.
         """
-        parts = parts_of(asset, result.made, step.partitions)
-        step.seconds = (datetime.now(UTC) - step.started_at).total_seconds()
-        fingerprint = step.declaration.fingerprint(self.environment)
+        parts = parts_of(asset, result.made, step.partitions if partitions is None else partitions)
         outputs: dict[str, Output] = {}
         for partition, part in parts.items():
             folder = folder_of(asset, partition)
             for name, content in part.files.items():
                 self.files.write(f"{folder}/{name}", content)
             main, data = next(iter(part.files.items()))
-            outputs[partition] = Output(
-                content_version=part.version,
+            outputs[partition] = replace(
+                self._output(step, partition, part.version),
                 path=f"{folder}/{main}",
                 rows=part.rows,
                 bytes=len(data),
-                inputs=self._inputs_read(step, partition),
-                fingerprint=fingerprint,
                 index=part.index,
                 detail=result.details.get(partition, {}),
-                environment=self.environment.label,
-                run_id=step.run_id,
             )
-        self._commit_rows(asset, outputs, step)
+        self._commit_rows(asset, outputs, step, since or step.started_at)
         return outputs
 
-    def _commit_rows(self, asset: str, outputs: Mapping[str, Output], step: Step) -> None:
+    def quarantine(self, step: Step, partition: str, reason: str, *, since: datetime) -> dict[str, Output]:
+        """Put on record that nothing can be made of a partition as it is now, and withdraw what was made of it."""
+        version = f"{QUARANTINED}-{digest({partition: reason})}"
+        output = replace(self._output(step, partition, version), detail={QUARANTINED: reason})
+        for follower in self.pipeline.followers(step.declaration):
+            for asset in follower.makes:
+                self.catalog.withdraw(asset, [partition])
+        for asset in step.declaration.makes:
+            self._commit_rows(asset, {partition: output}, step, since)
+        return dict.fromkeys(step.declaration.makes, output)
+
+    def _output(self, step: Step, partition: str, version: str) -> Output:
+        return Output(
+            content_version=version,
+            inputs=self._inputs_read(step, partition),
+            fingerprint=step.declaration.fingerprint(self.environment),
+            environment=self.environment.label,
+            run_id=step.run_id,
+        )
+
+    def _commit_rows(self, asset: str, outputs: Mapping[str, Output], step: Step, since: datetime) -> None:
         if not step.executions:
             self.begin(step)
-        share = round((step.seconds or 0.0) / max(len(outputs), 1), 4)
+        seconds = (datetime.now(UTC) - since).total_seconds()
+        share = round(seconds / max(len(outputs), 1), 4)
         finished = {
             partition: (replace(step.executions[asset, partition], seconds=share), output)
             for partition, output in outputs.items()

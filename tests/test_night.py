@@ -231,7 +231,6 @@ def test_who_launched_a_run_is_on_record(place: Place) -> None:
     executions = place.installation.catalog.executions(run_id=night.run_ids[0])
     assert {(e.launched_by, e.status, e.asset) for e in executions} == {
         ("bea", "succeeded", "photo_metadata"),
-        ("bea", "succeeded", "photo_features"),
     }
 
 

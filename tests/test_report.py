@@ -131,6 +131,18 @@ def test_a_failure_names_its_cause_and_log(site: Installation) -> None:
     assert f"run run-3 failed; its log: {site.environment.run_logs / 'run-3'}.log" in text
 
 
+def test_a_quarantined_file_is_told_with_its_reason(site: Installation) -> None:
+    site.catalog.set_current(
+        "photo_content",
+        {"bad.jpg": Output("q", detail={"quarantined": "ZeroDivisionError: division by zero"})},
+    )
+    text = report(site, run_ids=["run-1"], width=200)
+    assert (
+        "1 file quarantined, and the rest is built without it:\n  photo_content bad.jpg: ZeroDivisionError"
+        in text
+    )
+
+
 def test_what_a_check_has_refused_is_told_with_what_waits_for_it(site: Installation) -> None:
     refused = {"x.log": site.catalog.current("log_signals")["x.log"]}
     site.catalog.reject("log_signals", refused, "the check every_line_is_accounted_for (1 files lost lines)")

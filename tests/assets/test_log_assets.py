@@ -14,7 +14,7 @@ from resources.environment import Environment
 from resources.settings import Settings
 from resources.sources import FileSource
 from tests import small_site
-from tests.assets.test_photo_assets import Run
+from tests.assets.test_photo_assets import work_on
 from tests.photo_site import log_line
 
 
@@ -27,7 +27,7 @@ def scanned(
     folder: Path, environment: Environment, *keys: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, object]]]:
     source = FileSource("log_files", str(folder), setting="logs")
-    made = log_signals(Run(*keys), source, environment)
+    made = log_signals(work_on(*keys), source, environment)
     assert all(key in source.versions_read for key in keys)
     details = {key: dict(value) for key, value in made["log_signals"].details.items()}
     return made["log_signals"].made, made["quarantined_lines"].made, details
@@ -74,10 +74,10 @@ def test_the_picture_of_a_day_shows_the_days_before_it_and_the_rows_do_not(tmp_p
         site, "behavior_signals", small_site.behavior("2026-10-09", p1=5), partitions=["2026-10-09"]
     )
     empty = small_site.a_frame("log_signals", [])
-    result = behavior_signals(Run("2026-10-10"), empty, site.storage)
+    result = behavior_signals(work_on("2026-10-10"), empty, site.storage)
     assert result.made.empty
     assert (result.metadata["views"], result.metadata["robot_views"]) == (0, 0)
-    alone = behavior_signals(Run("2026-01-10"), empty, site.storage)
+    alone = behavior_signals(work_on("2026-01-10"), empty, site.storage)
     shown, bare = (r.metadata["daily_views"].value for r in (result, alone))
     assert shown.startswith("![](data:image/png;base64,")
     assert len(shown) < 200_000

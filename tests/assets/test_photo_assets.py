@@ -10,6 +10,7 @@ import pytest
 
 from assets.cat_dog_scores import cat_dog_scores, classifier_version
 from assets.photo_content import photo_content
+from assets.progress import Work
 from photo_popularity.domain.errors import InputError
 from resources.classifier import ClassifierFile
 from resources.environment import Environment
@@ -19,12 +20,9 @@ from tests.night_fixtures import Place
 from tests.photo_site import drawing
 
 
-class Run:
-    """As much of Dagster's context as an asset looks at."""
-
-    def __init__(self, *keys: str) -> None:
-        self.partition_keys = list(keys)
-        self.log = dg.get_dagster_logger()
+def work_on(*keys: str) -> Work:
+    """A call of a step's function outside Dagster."""
+    return Work(list(keys), dg.get_dagster_logger())
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def source(folder: Path) -> FileSource:
 
 
 def test_each_file_is_a_row_and_one_that_is_no_image_says_why(folder: Path) -> None:
-    rows = photo_content(Run("a%2C cat.jpg", "text.jpg", "gone.jpg"), source(folder)).set_index("file")
+    rows = photo_content(work_on("a%2C cat.jpg", "text.jpg", "gone.jpg"), source(folder)).set_index("file")
     assert list(rows.index) == ["a, cat.jpg", "text.jpg", "gone.jpg"]
     assert rows.loc["a, cat.jpg", "format"] == "JPEG"
     assert pd.isna(rows.loc["a, cat.jpg", "problem"])
@@ -51,7 +49,7 @@ def test_only_photos_that_can_be_read_are_scored(new_place: Place) -> None:
     content = pd.DataFrame({"file": ["2026/10/01/p1.jpg", "bad.jpg"], "problem": [None, "it is no image"]})
     classifier = ClassifierFile(new_place.environment.settings.classifier)
     scores = cat_dog_scores(
-        Run("2026/10/01/p1.jpg", "bad.jpg"), content, new_place.installation.photo_files, classifier
+        work_on("2026/10/01/p1.jpg", "bad.jpg"), content, new_place.installation.photo_files, classifier
     )
     assert list(scores["file"]) == ["2026/10/01/p1.jpg"]
     assert scores[["p_cat", "p_dog", "p_neither"]].sum(axis=1).iloc[0] == pytest.approx(1)

@@ -13,7 +13,7 @@ from PIL import Image
 from assets.popularity_predictions import popularity_predictions
 from assets.training_examples import training_examples
 from photo_popularity.domain.errors import InputError
-from tests.assets.test_photo_assets import Run
+from tests.assets.test_photo_assets import work_on
 from tests.night_fixtures import Place
 from tests.photo_site import LAST_DAY
 
@@ -36,7 +36,9 @@ def picture(shown: str) -> Image.Image:
 
 def test_each_photo_of_the_night_is_predicted_and_the_leading_ones_are_shown(place: Place) -> None:
     given = inputs(place)
-    result = popularity_predictions(Run(str(LAST_DAY)), **given, photo_files=place.installation.photo_files)
+    result = popularity_predictions(
+        work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files
+    )
     assert len(result.made) == len(given["photo_features"]) == 8
     shown = result.metadata["most_popular"].value
     assert len(shown) < 200_000
@@ -49,7 +51,9 @@ def test_a_photo_without_its_file_is_a_grey_tile(place: Place) -> None:
     for path in list(place.site.photos.rglob("*.jpg"))[:2]:
         path.unlink()
     given["photo_content"] = given["photo_content"].assign(problem="not read")
-    result = popularity_predictions(Run(str(LAST_DAY)), **given, photo_files=place.installation.photo_files)
+    result = popularity_predictions(
+        work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files
+    )
     saturation = picture(result.metadata["most_popular"].value).convert("HSV").getchannel("S")
     assert not any(saturation.histogram()[140:])  # ink is a dark blue
 
@@ -58,7 +62,7 @@ def test_a_night_without_a_living_photo_is_one_sentence(place: Place) -> None:
     given = inputs(place)
     given["photo_features"] = given["photo_features"].iloc[:0]
     with pytest.raises(InputError, match="no photo is alive"):
-        popularity_predictions(Run(str(LAST_DAY)), **given, photo_files=place.installation.photo_files)
+        popularity_predictions(work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files)
 
 
 def test_the_examples_of_a_night_are_those_whose_seven_days_are_over(place: Place) -> None:
@@ -66,7 +70,7 @@ def test_the_examples_of_a_night_are_those_whose_seven_days_are_over(place: Plac
     features = storage.read_table("photo_features", catalog.current("photo_features"))
     behavior = storage.read_table("behavior_signals", catalog.current("behavior_signals"))
     assert isinstance(behavior, pd.DataFrame)
-    examples = training_examples(Run("2026-10-20"), features, behavior)
+    examples = training_examples(work_on("2026-10-20"), features, behavior)
     assert set(examples["day"]) == {pd.Timestamp("2026-10-20")}
     assert set(examples["feature_day"]) == {pd.Timestamp("2026-10-13")}
     window = behavior[(behavior["day"] > "2026-10-13") & (behavior["day"] <= "2026-10-20")]

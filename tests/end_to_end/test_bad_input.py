@@ -157,7 +157,7 @@ def test_odd_images_and_logs_of_the_real_world_go_through_in_bounded_memory(
         "--logs",
         str(logs),
         "--until",
-        "2026-10-18",
+        "2026-10-24",
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < GIB_IN_KIB

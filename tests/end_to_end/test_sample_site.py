@@ -151,4 +151,5 @@ def test_the_sample_never_takes_the_place_of_a_real_site(tmp_path: Path) -> None
     refused = line("run", "--sample")
     assert refused.returncode == 2
     assert f"holds the results of {tmp_path}/mine; run the sample elsewhere" in refused.stderr
-    assert [path.name for path in (tmp_path / "home").iterdir()] == ["settings.toml"]
+    assert not (tmp_path / "home" / "sample-site").exists()
+    assert not (tmp_path / "home" / "storage").exists()

@@ -1,0 +1,184 @@
+"""Each file has a fate of its own: one that cannot be made is quarantined, the others are not touched by it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets import log_signals as log_signals_module
+from assets import photo_content as photo_content_module
+from photo_popularity.domain.behavior import scan_log
+from photo_popularity.domain.photos import read_photo
+from photo_popularity.planning import next_batch
+from resources.io_managers import PARTITION_TAG
+from tests.night_fixtures import Place
+from tests.photo_site import LAST_DAY
+
+POISON = b"poison"
+FILE_STEPS = ("photo_content", "cat_dog_scores")
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A reader of photos that has a bug: it fails on some bytes. The files that it was asked to read."""
+    read: list[str] = []
+
+    def read_or_fail(data: bytes, **given: Any) -> dict[str, Any]:
+        read.append(given["file"])
+        if data.startswith(POISON):
+            raise ZeroDivisionError("division by zero")
+        return read_photo(data, **given)
+
+    monkeypatch.setattr(photo_content_module, "read_photo", read_or_fail)
+    return read
+
+
+def put(place: Place, name: str, data: bytes) -> None:
+    path = place.site.photos / name
+    path.write_bytes(data)
+    os.utime(path, (1_700_000_000, 1_700_000_000 + len(data)))
+
+
+def settle(place: Place) -> dict[str, dict[str, str]]:
+    """Run the steps of photo files until nothing is out of date: for each asset, what became of what was tried."""
+    before = {execution.id for execution in place.installation.catalog.executions()}
+    place.settle(*FILE_STEPS)
+    found: dict[str, dict[str, str]] = {}
+    for execution in place.installation.catalog.executions():
+        if execution.id not in before:
+            found.setdefault(execution.asset, {})[execution.partition] = execution.status
+    return found
+
+
+def test_one_poisoned_file_is_quarantined_and_the_others_are_made_in_the_same_run(
+    place: Place, fragile: list[str]
+) -> None:
+    good = place.site.photo_file("p1").read_bytes()
+    for name in ("good1.jpg", "good2.jpg", "good3.jpg"):
+        put(place, name, good)
+    put(place, "poisoned.jpg", POISON)
+    runs = place.instance.get_runs_count()
+    catalog = place.installation.catalog
+    assert settle(place) == {
+        "photo_content": {
+            **dict.fromkeys(("good1.jpg", "good2.jpg", "good3.jpg"), "succeeded"),
+            "poisoned.jpg": "quarantined",
+        },
+        "cat_dog_scores": dict.fromkeys(("good1.jpg", "good2.jpg", "good3.jpg"), "succeeded"),
+    }
+    assert place.instance.get_runs_count() == runs + 1
+    assert [run.status for run in place.instance.get_runs(limit=1)] == [dg.DagsterRunStatus.SUCCESS]
+    reason = "ZeroDivisionError: division by zero"
+    assert catalog.current("photo_content")["poisoned.jpg"].quarantined == reason
+    assert "poisoned.jpg" not in catalog.current("cat_dog_scores")
+    event = place.instance.get_latest_data_version_record(
+        dg.AssetKey("photo_content"), partition_key="poisoned.jpg"
+    )
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["quarantined"].value == reason
+
+
+def test_it_is_tried_again_when_its_bytes_change_and_not_before(place: Place, fragile: list[str]) -> None:
+    put(place, "poisoned.jpg", POISON)
+    put(place, "good.jpg", place.site.photo_file("p1").read_bytes())
+    settle(place)
+    assert settle(place) == {}
+    fragile.clear()
+    put(place, "poisoned.jpg", place.site.photo_file("p2").read_bytes())
+    assert settle(place) == {
+        "photo_content": {"poisoned.jpg": "succeeded"},
+        "cat_dog_scores": {"poisoned.jpg": "succeeded"},
+    }
+    assert fragile == ["poisoned.jpg"]
+
+
+def test_a_file_that_turns_bad_takes_what_was_made_of_it_along(place: Place, fragile: list[str]) -> None:
+    put(place, "turning.jpg", place.site.photo_file("p1").read_bytes())
+    settle(place)
+    assert "turning.jpg" in place.installation.catalog.current("cat_dog_scores")
+    put(place, "turning.jpg", POISON)
+    assert settle(place) == {"photo_content": {"turning.jpg": "quarantined"}}
+    assert "turning.jpg" not in place.installation.catalog.current("cat_dog_scores")
+    assert place.installation.catalog.current("photo_content")["turning.jpg"].rows == 0
+
+
+def test_what_fails_on_every_file_alike_is_a_failed_run_and_no_fault_of_the_files(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(data: bytes, **given: Any) -> dict[str, Any]:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(photo_content_module, "read_photo", broken)
+    put(place, "one.jpg", b"1")
+    put(place, "two.jpg", b"22")
+    assert settle(place) == {"photo_content": {"one.jpg": "failed", "two.jpg": "failed"}}
+    assert "one.jpg" not in place.installation.catalog.current("photo_content")
+
+
+def test_the_days_are_made_without_a_quarantined_log_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def scan_or_fail(stream: Any, **given: Any) -> Any:
+        if given["file"] == "bad.log":
+            raise ZeroDivisionError("division by zero")
+        return scan_log(stream, **given)
+
+    monkeypatch.setattr(log_signals_module, "scan_log", scan_or_fail)
+    before = place.installation.catalog.current("behavior_signals")
+    for name in ("bad.log", "empty.log"):
+        (place.site.logs / name).write_text("")
+        os.utime(place.site.logs / name, (1_700_000_000, 1_700_000_000))
+    night = place.run_night()
+    assert not night.failed_runs
+    catalog = place.installation.catalog
+    assert catalog.current("log_signals")["bad.log"].quarantined
+    assert catalog.current("behavior_signals") == before
+    place.materialize("behavior_signals", **{PARTITION_TAG: str(LAST_DAY)})
+    shown = place.instance.get_latest_data_version_record(
+        dg.AssetKey("behavior_signals"), partition_key=str(LAST_DAY)
+    )
+    assert shown is not None
+    assert shown.asset_materialization is not None
+    there = len(catalog.current("log_signals"))
+    assert shown.asset_materialization.metadata["built_on"].value == f"log_signals: {there - 1} of {there}"
+    assert next_batch(place.installation, LAST_DAY) is None
+
+
+def test_a_run_goes_on_where_it_was_cut_short(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handful has committed before the failure is not made again when the step is tried once more."""
+    monkeypatch.setattr("assets.making.HANDFUL", 1)
+    monkeypatch.setattr("resources.io_managers.FIRST_PAUSE_SECONDS", 0.0)
+    read: list[str] = []
+
+    def read_or_break(data: bytes, **given: Any) -> Mapping[str, Any]:
+        read.append(given["file"])
+        if read == ["a.jpg", "b.jpg"]:
+            raise ConnectionResetError("the disk server is away")
+        return read_photo(data, **given)
+
+    monkeypatch.setattr(photo_content_module, "read_photo", read_or_break)
+    good = place.site.photo_file("p1").read_bytes()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        put(place, name, good)
+    settle(place)
+    assert read == ["a.jpg", "b.jpg", "b.jpg", "c.jpg"]
+    assert {Path(key).name for key in place.installation.catalog.current("cat_dog_scores")} >= set(read)
+
+
+def test_what_a_step_does_not_change_is_not_made_again_by_the_next_one_of_the_run(place: Place) -> None:
+    """Files whose bytes differ and whose content is described alike stop the run at the first step."""
+    settle(place)
+    other = place.site.photo_file("p1").read_bytes()
+    put(place, "same.jpg", POISON + b"1")
+    put(place, "new.jpg", other)
+    settle(place)
+    put(place, "new.jpg", other + b"\0")
+    found = settle(place)
+    assert found["photo_content"] == {"new.jpg": "succeeded"}
