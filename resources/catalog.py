@@ -22,6 +22,7 @@ from resources.catalog_records import (
     Output,
     execution_of,
     execution_values,
+    made_from,
     output_of,
     output_values,
     tables,
@@ -67,6 +68,7 @@ class Catalog:
         self._url, self._schema, self._published = database_url(url), schema, published
         self._tables = tables(schema)
         self._current, self._executions = self._tables.current, self._tables.executions
+        self._memo = self._tables.memo
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -117,6 +119,28 @@ class Catalog:
                         ]
                     )
                 )
+                connection.execute(
+                    sa.delete(self._memo)
+                    .where(self._memo.c.asset == asset, self._memo.c.partition == partition)
+                    .where(self._memo.c.content_version == output.content_version)
+                )
+
+    def made_before(self, asset: str, wanted: Mapping[str, str]) -> dict[str, Output]:
+        """The outputs that partitions had when they were made from the same: `wanted` gives `made_from` by partition."""
+        found: dict[str, Output] = {}
+        pairs = sorted(wanted.items())
+        with self._engine.connect() as connection:
+            for start in range(0, len(pairs), ROWS_PER_STATEMENT):
+                chunk = pairs[start : start + ROWS_PER_STATEMENT]
+                query = sa.select(self._memo).where(
+                    self._memo.c.asset == asset,
+                    self._memo.c.partition.in_([partition for partition, _ in chunk]),
+                    self._memo.c.made_from.in_({made for _, made in chunk}),
+                )
+                for row in connection.execute(query):
+                    if wanted[row.partition] == row.made_from:
+                        found[row.partition] = output_of(row)
+        return found
 
     def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
         """Remove the partitions from the current state; their executions stay in the history."""
@@ -136,6 +160,7 @@ class Catalog:
             self._upsert(
                 connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False
             )
+            self._remember(connection, asset, {p: output for p, (_, output) in finished.items()})
             done = [
                 replace(
                     execution,
@@ -193,19 +218,35 @@ class Catalog:
     def _upsert(
         self, connection: sa.Connection, asset: str, outputs: Mapping[str, Output], *, withdrawn: bool
     ) -> None:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        # in one order, or two writers lock each other out
         rows = [
             {"asset": asset, "partition": partition, "withdrawn": withdrawn, **output_values(output)}
-            for partition, output in sorted(
-                outputs.items()
-            )  # in one order, or two writers lock each other out
+            for partition, output in sorted(outputs.items())
         ]
-        for chunk in _chunks(rows):
-            statement = insert(self._current)
-            updated = {c.name: statement.excluded[c.name] for c in self._current.columns if not c.primary_key}
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["asset", "partition"], set_=updated), chunk
-            )
+        _write(connection, self._current, rows)
+
+    def _remember(self, connection: sa.Connection, asset: str, outputs: Mapping[str, Output]) -> None:
+        rows = [
+            {
+                "asset": asset,
+                "partition": partition,
+                "made_from": made_from(output.fingerprint, output.inputs),
+                **output_values(output),
+            }
+            for partition, output in sorted(outputs.items())
+            if not output.quarantined
+        ]
+        _write(connection, self._memo, rows)
+
+
+def _write(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows, or update those that have the same key."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    updated = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    for chunk in _chunks(rows):
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=updated), chunk)
 
 
 def _chunks(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -68,10 +69,11 @@ class Execution:
 
 @dataclass(frozen=True)
 class Tables:
-    """The catalog's two tables, in one schema of a database."""
+    """The catalog's tables, in one schema of a database."""
 
     metadata: sa.MetaData
     current: sa.Table
+    memo: sa.Table
     executions: sa.Table
 
 
@@ -83,17 +85,16 @@ def tables(schema: str | None) -> Tables:
         metadata,
         sa.Column("asset", sa.Text, primary_key=True),
         sa.Column("partition", sa.Text, primary_key=True),
-        sa.Column("content_version", sa.Text, nullable=False),
-        sa.Column("path", sa.Text, nullable=False),
-        sa.Column("rows", sa.BigInteger, nullable=False),
-        sa.Column("bytes", sa.BigInteger, nullable=False),
-        sa.Column("inputs", sa.Text, nullable=False),
-        sa.Column("fingerprint", sa.Text, nullable=False),
-        sa.Column("index", sa.Text, nullable=False),
-        sa.Column("detail", sa.Text, nullable=False),
-        sa.Column("environment", sa.Text, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
+        *_output_columns(),
         sa.Column("withdrawn", sa.Boolean, nullable=False),
+    )
+    memo = sa.Table(
+        "made_before",
+        metadata,
+        sa.Column("asset", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Text, primary_key=True),
+        sa.Column("made_from", sa.Text, primary_key=True),
+        *_output_columns(),
     )
     executions = sa.Table(
         "executions",
@@ -115,11 +116,32 @@ def tables(schema: str | None) -> Tables:
         sa.Column("inputs", sa.Text, nullable=False),
         sa.Column("error", sa.Text),
     )
-    return Tables(metadata, current, executions)
+    return Tables(metadata, current, memo, executions)
+
+
+def _output_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("content_version", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("inputs", sa.Text, nullable=False),
+        sa.Column("fingerprint", sa.Text, nullable=False),
+        sa.Column("index", sa.Text, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("environment", sa.Text, nullable=False),
+        sa.Column("run_id", sa.Text, nullable=False),
+    ]
+
+
+def made_from(fingerprint: str, inputs: Mapping[str, str]) -> str:
+    """What an output was made from, as one digest: the same twice gives the same output."""
+    content = json.dumps([fingerprint, sorted(inputs.items())])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def output_values(output: Output) -> dict[str, Any]:
-    """The columns of a row of `current_outputs`, without its key."""
+    """The columns of an output, without the key of its row."""
     return {
         "content_version": output.content_version,
         "path": output.path,
@@ -135,7 +157,7 @@ def output_values(output: Output) -> dict[str, Any]:
 
 
 def output_of(row: Any) -> Output:
-    """The output in a row of `current_outputs`."""
+    """The output in a row."""
     return Output(
         content_version=row.content_version,
         path=row.path,

@@ -25,6 +25,10 @@ class OutputReader:
         """Full path or URL of the output's file."""
         return self.files[output.environment].url(output.path)
 
+    def exists(self, output: Output) -> bool:
+        """Whether the output's file is there."""
+        return self.files[output.environment].exists(output.path)
+
     def read(self, output: Output) -> bytes:
         """The bytes of the output's file; raises FileNotFoundError when it is not there."""
         return self.files[output.environment].read(output.path)

@@ -50,6 +50,10 @@ class FileStorage:
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{self.url(path)}: no such file") from error
 
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self._path(path).exists())
+
     def url(self, path: str) -> str:
         """The file's full path or URL."""
         return str(self._path(path))

@@ -18,7 +18,7 @@ from partitions.reads import SameKey
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
-from resources.catalog_records import QUARANTINED, Execution, Output
+from resources.catalog_records import QUARANTINED, Execution, Output, made_from
 from resources.environment import Environment
 from resources.output_parts import ModelFile, Result, folder_of, parts_of
 from resources.outputs import OutputReader, beside
@@ -89,20 +89,29 @@ class TableStorage:
         *,
         only_out_of_date: bool,
     ) -> dict[str, list[Output]]:
-        current = {
-            key: [snapshot.outputs(asset).get(key) for asset in declaration.makes] for key in partitions
-        }
-        made = {key: [o for o in outputs if o is not None] for key, outputs in current.items()}
-        whole = {key: outputs for key, outputs in made.items() if len(outputs) == len(declaration.makes)}
-        if only_out_of_date:
-            stale = set(self.pipeline.out_of_date(declaration, list(whole), snapshot, self.environment))
-            return {key: outputs for key, outputs in whole.items() if key not in stale}
-        mine = (run_id, self.environment.label)
-        return {
-            key: outputs
-            for key, outputs in whole.items()
-            if all((o.run_id, o.environment) == mine for o in outputs)
-        }
+        """Those of the partitions that need not be made, with their outputs.
+
+        They are as they should be, or were made by this run before it was tried once more. What was once made from the
+        same as now is made current again.
+        """
+        makes, fingerprint = declaration.makes, declaration.fingerprint(self.environment)
+        current = {key: [snapshot.outputs(asset).get(key) for asset in makes] for key in partitions}
+        if not only_out_of_date:
+            mine = (run_id, self.environment.label)
+            whole = {
+                k: [o for o in found if o is not None] for k, found in current.items() if None not in found
+            }
+            return {
+                k: found for k, found in whole.items() if {(o.run_id, o.environment) for o in found} == {mine}
+            }
+        stale = set(self.pipeline.out_of_date(declaration, list(partitions), snapshot, self.environment))
+        wanted = {key: made_from(fingerprint, snapshot.input_digests(declaration, key)) for key in stale}
+        before = [self.catalog.made_before(asset, wanted) for asset in makes]
+        again = [key for key in stale if all(key in b and self.outputs.exists(b[key]) for b in before)]
+        for asset, outputs in zip(makes, before, strict=True):
+            self.catalog.set_current(asset, {key: outputs[key] for key in again})
+        kept = {key: [o for o in current[key] if o is not None] for key in partitions if key not in stale}
+        return kept | {key: [outputs[key] for outputs in before] for key in again}
 
     def known_step(self, run_id: str, name: str) -> Step | None:
         """The step's state, if it was asked for before: it keeps its partitions whatever becomes of the keys."""

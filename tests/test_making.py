@@ -172,13 +172,36 @@ def test_a_run_goes_on_where_it_was_cut_short(place: Place, monkeypatch: pytest.
     assert {Path(key).name for key in place.installation.catalog.current("cat_dog_scores")} >= set(read)
 
 
-def test_what_a_step_does_not_change_is_not_made_again_by_the_next_one_of_the_run(place: Place) -> None:
-    """Files whose bytes differ and whose content is described alike stop the run at the first step."""
+def test_a_file_that_goes_back_to_earlier_bytes_is_not_made_again(place: Place) -> None:
+    first, other = place.site.photo_file("p1").read_bytes(), place.site.photo_file("p2").read_bytes()
+    put(place, "back.jpg", first)
     settle(place)
-    other = place.site.photo_file("p1").read_bytes()
-    put(place, "same.jpg", POISON + b"1")
-    put(place, "new.jpg", other)
-    settle(place)
-    put(place, "new.jpg", other + b"\0")
-    found = settle(place)
-    assert found["photo_content"] == {"new.jpg": "succeeded"}
+    before = place.installation.catalog.current("cat_dog_scores")["back.jpg"]
+    put(place, "back.jpg", other)
+    assert set(settle(place)) == set(FILE_STEPS)
+    put(place, "back.jpg", first)
+    assert settle(place) == {}
+    assert place.installation.catalog.current("cat_dog_scores")["back.jpg"] == before
+    assert place.stale() == {}
+
+
+def test_what_was_made_before_is_made_once_more_when_its_file_is_gone_or_a_check_has_refused_it(
+    place: Place,
+) -> None:
+    first, other = place.site.photo_file("p1").read_bytes(), place.site.photo_file("p2").read_bytes()
+    for data in (first, other):
+        put(place, "back.jpg", data)
+        settle(place)
+        path = place.installation.catalog.current("photo_content")["back.jpg"].path
+        (Path(place.environment.storage_root) / path).unlink()
+    put(place, "back.jpg", first)
+    assert settle(place)["photo_content"] == {"back.jpg": "succeeded"}
+    place.reject("photo_content", "back.jpg")
+    assert settle(place)["photo_content"] == {"back.jpg": "succeeded"}
+
+
+def test_what_a_person_launches_is_made_again_though_nothing_has_changed(place: Place) -> None:
+    place.detect()
+    result = place.materialize("photo_content", **{PARTITION_TAG: "2026/10/01/p1.jpg"})
+    [execution] = place.installation.catalog.executions(run_id=result.run_id)
+    assert (execution.partition, execution.status) == ("2026/10/01/p1.jpg", "succeeded")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resources.catalog import Catalog, PublishedOutputs
-from resources.catalog_records import Execution, Output
+from resources.catalog_records import Execution, Output, made_from
 
 NOW = datetime(2026, 11, 18, 7, 0, tzinfo=UTC)
 FULL = Output(
@@ -255,3 +255,20 @@ def test_a_check_refuses_what_it_has_looked_at_and_nothing_newer(url: str) -> No
         "newer": "",
     }
     assert catalog.current("a")["kept"].detail["nested"] == [1, None]
+
+
+def test_what_was_made_from_the_same_before_is_found_again_until_a_check_refuses_it(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    versions = [replace(FULL, content_version=v, inputs={"photo_files": v}) for v in ("one", "two")]
+    for output in versions:
+        run = execution(run_id=output.content_version)
+        catalog.begin([run])
+        catalog.commit("a", {"k": (run, output)})
+    wanted = {output.content_version: made_from(output.fingerprint, output.inputs) for output in versions}
+    assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
+    assert catalog.made_before("a", {"k": wanted["two"]}) == {"k": versions[1]}
+    assert catalog.made_before("a", {"k": made_from("other code", FULL.inputs), "other": wanted["one"]}) == {}
+    assert catalog.made_before("b", {"k": wanted["one"]}) == {}
+    catalog.reject("a", catalog.current("a"), "the check x")
+    assert catalog.made_before("a", {"k": wanted["two"]}) == {}
+    assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
