@@ -26,7 +26,8 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     partitions="photo_files",
     reads={"photo_files": SameKey(), "photo_content": SameKey()},
     parameters=classifier_version,
-    libraries=("pillow", "scikit-learn"),
+    libraries=("pillow", "scikit-learn", "onnxruntime"),
+    code=(ClassifierFile,),
     group="photos",
     kinds=("scikitlearn", "parquet"),
 )

@@ -49,6 +49,7 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     parameters=counting_rules,
     # the list of known robots
     libraries=("crawler-user-agents",),
+    code=(BehaviorRules,),
     group="logs",
     kinds=("python", "parquet"),
 )

@@ -15,6 +15,7 @@ from resources.photo_database import PhotoDatabase
 @pipeline_asset(
     partitions="days",
     reads={"photo_database": SameKey()},
+    code=(PhotoDatabase,),
     group="sources",
     kinds=("sql", "parquet"),
 )

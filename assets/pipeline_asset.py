@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import dagster as dg
@@ -121,26 +121,37 @@ class PipelineAsset:
 
     def _execute(self, context: dg.AssetExecutionContext, frames: dict[str, Any]) -> Iterator[dg.Output[Any]]:
         storage: TableStorage = getattr(context.resources, STORAGE)
-        step_context = context.op_execution_context.get_step_execution_context()
-        step = step_of(storage, step_context)
         manager: TableIOManager = getattr(context.resources, IO_MANAGER)
-        storage.begin(step)
+        step_context = context.op_execution_context.get_step_execution_context()
         try:
-            given = {name: getattr(context.resources, name) for name in self.resources}
-            making = Making(partial(self.function, **frames, **given), step, manager, context.log)
+            step = step_of(storage, step_context)
+        except Exception as error:
+            raise classified(error, step_context) from error
+        given = {name: getattr(context.resources, name) for name in self.resources}
+        making = Making(partial(self.function, **frames, **given), step, manager, context.log)
+        try:
+            storage.begin(step)
             making.make()
         except Exception as error:
-            storage.fail(step, str(error))
-            raise classified(error, step_context) from error
+            self._tell(context, making)
+            raise manager.recorded(step, error, step_context) from error
         except BaseException:
             storage.fail(step, "interrupted")
+            self._tell(context, making)
             raise
         finally:
             storage.forget(step)
+        left_alone = manager.left_alone(step, context.instance)
         for asset, shown in making.shown.items():
+            shown.update(left_alone[asset])
             yield dg.Output(shown, output_name=asset, metadata=making.metadata[asset])
+        if len(step.partitions) + len(step.kept) + len(step.left_out) > 1:
+            self._tell(context, making)
+
+    def _tell(self, context: dg.AssetExecutionContext, making: Making) -> None:
+        """Tell Dagster of each partition by itself: after a range, and of what is done when a step ends before its time."""
         for asset, shown in making.shown.items():
-            if len(shown) > 1:
+            if shown:
                 self._tell_partitions(context, asset, shown, making.metadata[asset])
 
     def _tell_partitions(
@@ -174,12 +185,14 @@ def pipeline_asset(
     makes: Mapping[str, str] | None = None,
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     libraries: tuple[str, ...] = (),
+    code: tuple[type, ...] = (),
     one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
 
     A run makes any range of partitions, unless the function takes `one_partition_a_run`. Another version of one of the
-    `libraries` makes all of its outputs out of date, as another meaning of its code does. A function that makes several
+    `libraries` makes all of its outputs out of date, as another meaning of its code does; `code` names classes of ours
+    that it meets only as objects that it is given. A function that makes several
     tables names them in `makes`, with a catalogue entry for each, and returns a
     mapping from name to frame.
     """
@@ -193,7 +206,7 @@ def pipeline_asset(
             partitions=partitions,
             reads=reads,
             parameters=parameters,
-            code_version=_code_version(function, tuple(described), libraries),
+            code_version=_code_version(function, tuple(described), libraries, code),
         )
         return PipelineAsset(
             function,
@@ -207,13 +220,24 @@ def pipeline_asset(
     return declare
 
 
-def _code_version(function: Callable[..., Any], makes: tuple[str, ...], libraries: tuple[str, ...]) -> str:
+def _code_version(
+    function: Callable[..., Any], makes: tuple[str, ...], libraries: tuple[str, ...], code: tuple[type, ...]
+) -> str:
     """What the results depend on beside inputs and parameters: our code, their libraries, the tables' columns."""
     package = function.__module__.partition(".")[0]
     tree = CODE if package in CODE.packages else replace(CODE, packages=(*CODE.packages, package))
+    schemas = [SCHEMAS[asset] for asset in makes if asset in SCHEMAS]
     parts = [
         tree.fingerprint(function.__module__, function.__name__),
-        *(f"{library} {version(library)}" for library in libraries),
-        *(str(SCHEMAS[asset].arrow) for asset in makes if asset in SCHEMAS),
+        *(tree.fingerprint(met.__module__, met.__name__) for met in code),
+        *(f"{library} {_version(library)}" for library in libraries),
+        *(f"{schema.arrow} {schema.partition_column} {schema.index_column}" for schema in schemas),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"

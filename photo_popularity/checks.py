@@ -73,11 +73,12 @@ def _build(
         wanted = partitions_of_run(context.run.tags, definition, context.instance) or None
         checked = Checked.read(storage, asset, wanted)
         result = evaluate(rule, checked, severity)
-        parts = list(checked.each()) if len(checked.partitions) > 1 else [checked]
+        a_range = len(wanted or checked.partitions) > 1
+        parts = list(checked.each()) if a_range else [checked]
         found = [
             result if result.passed or len(parts) == 1 else evaluate(rule, part, severity) for part in parts
         ]
-        if len(parts) > 1:
+        if a_range:
             targets = checked_materializations(context.instance, asset, checked.partitions)
             for part, told in zip(parts, found, strict=True):
                 event = _of_partition(asset, name, part.partitions[0], told, targets)

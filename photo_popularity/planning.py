@@ -110,6 +110,10 @@ def next_batch(
         if steps is not None and step.name not in steps:
             continue
         stale = _startable(installation, step, night, snapshot, done)
+        if step.partitions != "days" and not made.intersection(step.reads):
+            # what could not be made of a file keeps no other file waiting
+            lacking = snapshot.lacking(step, stale)
+            stale = [key for key in stale if key not in lacking]
         if stale and not chosen:
             kind, wanted = step.partitions, contiguous(stale)[0] if step.partitions == "days" else stale
         fits = step.partitions == kind and set(wanted) <= set(stale) and (kind == "days" or wanted == stale)

@@ -138,7 +138,7 @@ def every_photo_has_its_file(checked: Checked) -> Finding:
     photos = checked.storage.read_table("photo_metadata", wanted)
     if not isinstance(photos, pd.DataFrame):
         raise TypeError("photo_metadata is no table")
-    files = {file_of(key) for key in checked.outputs("photo_content")}
+    files = {file_of(key) for key in checked.outputs("photo_files")}
     broken = [
         f"{f}: a row without a file"
         for f in sorted(set(photos.loc[photos["deleted_at"].isna(), "file"]) - files)

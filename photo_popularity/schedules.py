@@ -9,6 +9,7 @@ from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import NIGHTLY_JOB
 from photo_popularity.planning import last_complete_day
 from resources.installation import Installation
+from resources.io_managers import ONLY_OUT_OF_DATE_TAG
 
 NIGHT_PRIORITY = "10"
 
@@ -39,6 +40,10 @@ def build_nightly_schedule(installation: Installation) -> dg.ScheduleDefinition:
             )
         night = day.isoformat()
         # the request carries the priority, not the job: a backfill of the job must not overtake the night
-        return dg.RunRequest(run_key=night, partition_key=night, tags={"dagster/priority": NIGHT_PRIORITY})
+        return dg.RunRequest(
+            run_key=night,
+            partition_key=night,
+            tags={"dagster/priority": NIGHT_PRIORITY, ONLY_OUT_OF_DATE_TAG: "yes"},
+        )
 
     return nightly_schedule

@@ -30,6 +30,7 @@ from resources.catalog_records import (
 from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
 
 ROWS_PER_STATEMENT = 500
+KILLED = "its process ended without a word"
 # any number that nobody else locks
 CREATION_LOCK = 7_406_858_017
 
@@ -109,15 +110,23 @@ class Catalog:
         table = self._current
         with self._engine.begin() as connection:
             for partition, output in checked.items():
+                refused = replace(output, detail={**output.detail, REJECTED: why})
+                inherited = (
+                    self._published
+                    and not connection.execute(
+                        sa.select(table.c.run_id).where(
+                            table.c.asset == asset, table.c.partition == partition
+                        )
+                    ).first()
+                )
+                if inherited:
+                    self._upsert(connection, asset, {partition: refused}, withdrawn=False)
+                    continue
                 connection.execute(
                     sa.update(table)
                     .where(table.c.asset == asset, table.c.partition == partition)
                     .where(table.c.content_version == output.content_version, table.c.run_id == output.run_id)
-                    .values(
-                        detail=output_values(replace(output, detail={**output.detail, REJECTED: why}))[
-                            "detail"
-                        ]
-                    )
+                    .values(detail=output_values(refused)["detail"])
                 )
                 connection.execute(
                     sa.delete(self._memo)
@@ -149,34 +158,34 @@ class Catalog:
             self._upsert(connection, asset, gone, withdrawn=True)
 
     def begin(self, executions: Sequence[Execution]) -> None:
-        """Record that these executions have started, before any of their work is done."""
+        """Record that these executions have started, before any of their work is done.
+
+        Earlier ones of the same partitions that never ended were killed, and are put on record as that.
+        """
+        partitions: dict[str, list[str]] = {}
+        for execution in executions:
+            partitions.setdefault(execution.asset, []).append(execution.partition)
+        table = self._executions
         with self._engine.begin() as connection:
+            for asset, keys in partitions.items():
+                for start in range(0, len(keys), ROWS_PER_STATEMENT):
+                    connection.execute(
+                        sa.update(table)
+                        .where(table.c.asset == asset, table.c.status == "started")
+                        .where(table.c.partition.in_(keys[start : start + ROWS_PER_STATEMENT]))
+                        .values(status="failed", error=KILLED)
+                    )
             for chunk in _chunks([execution_values(e) for e in executions]):
                 connection.execute(sa.insert(self._executions), chunk)
 
-    def commit(self, asset: str, finished: Mapping[str, tuple[Execution, Output]]) -> None:
-        """Make the outputs current and their executions succeeded or quarantined, in one transaction."""
+    def commit(self, finished: Mapping[str, Mapping[str, tuple[Execution, Output]]]) -> None:
+        """Make the outputs, by asset and partition, current and their executions succeeded or quarantined: all or none."""
         with self._engine.begin() as connection:
-            self._upsert(
-                connection, asset, {p: output for p, (_, output) in finished.items()}, withdrawn=False
-            )
-            self._remember(connection, asset, {p: output for p, (_, output) in finished.items()})
-            done = [
-                replace(
-                    execution,
-                    status=QUARANTINED if output.quarantined else "succeeded",
-                    error=output.quarantined or None,
-                    seconds=execution.seconds
-                    if execution.seconds is not None
-                    else _seconds_since(execution.started_at),
-                    rows=output.rows,
-                    bytes=output.bytes,
-                    content_version=output.content_version,
-                    inputs=output.inputs,
-                )
-                for execution, output in finished.values()
-            ]
-            self._update_executions(connection, done)
+            for asset, its in finished.items():
+                outputs = {partition: output for partition, (_, output) in its.items()}
+                self._upsert(connection, asset, outputs, withdrawn=False)
+                self._remember(connection, asset, outputs)
+                self._update_executions(connection, [_ended(e, output) for e, output in its.values()])
 
     def fail(self, executions: Sequence[Execution], error: str) -> None:
         """Record that these executions failed, and why; one that has ended already stays as it is."""
@@ -184,7 +193,7 @@ class Catalog:
             replace(e, status="failed", error=error, seconds=_seconds_since(e.started_at)) for e in executions
         ]
         with self._engine.begin() as connection:
-            self._update_executions(connection, failed)
+            self._update_executions(connection, failed, only_started=True)
 
     def executions(
         self, *, assets: Sequence[str] = (), run_id: str = "", limit: int | None = None
@@ -202,17 +211,19 @@ class Catalog:
         with self._engine.connect() as connection:
             return [execution_of(row) for row in connection.execute(query)]
 
-    def _update_executions(self, connection: sa.Connection, executions: Sequence[Execution]) -> None:
+    def _update_executions(
+        self, connection: sa.Connection, executions: Sequence[Execution], *, only_started: bool = False
+    ) -> None:
         values = [{f"new_{key}": value for key, value in execution_values(e).items()} for e in executions]
         if values:
             columns = [c.name for c in self._executions.columns if c.name != "id"]
             statement = (
                 sa.update(self._executions)
-                .where(
-                    self._executions.c.id == sa.bindparam("new_id"), self._executions.c.status == "started"
-                )
+                .where(self._executions.c.id == sa.bindparam("new_id"))
                 .values({name: sa.bindparam(f"new_{name}") for name in columns})
             )
+            if only_started:
+                statement = statement.where(self._executions.c.status == "started")
             connection.execute(statement, values)
 
     def _upsert(
@@ -237,6 +248,20 @@ class Catalog:
             if not output.quarantined
         ]
         _write(connection, self._memo, rows)
+
+
+def _ended(execution: Execution, output: Output) -> Execution:
+    seconds = execution.seconds
+    return replace(
+        execution,
+        status=QUARANTINED if output.quarantined else "succeeded",
+        error=output.quarantined or None,
+        seconds=_seconds_since(execution.started_at) if seconds is None else seconds,
+        rows=output.rows,
+        bytes=output.bytes,
+        content_version=output.content_version,
+        inputs=output.inputs,
+    )
 
 
 def _write(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -94,6 +94,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def wipe(self) -> None:
         """Delete all events, and let go of the files that are gone."""
         self._close()
+        self._present.clear()
         super().wipe()
 
     def dispose(self) -> None:

@@ -24,6 +24,7 @@ PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 LAUNCHED_BY_TAG = "photo_popularity/launched_by"
+PARENT_RUN_TAG = "dagster/parent_run_id"
 WORK_ORDER_TAG = "photo_popularity/work_order"
 # on runs that were launched because something is out of date: they make that, and leave the rest
 ONLY_OUT_OF_DATE_TAG = "photo_popularity/only_out_of_date"
@@ -51,11 +52,14 @@ class TableIOManager(dg.IOManager):
 
     def load_input(self, context: InputContext) -> object:
         """One frame with the rows of all partitions read; for a model, the models by partition."""
-        step = step_of(self._storage, context.step_context)
+        try:
+            step = step_of(self._storage, context.step_context)
+        except Exception as error:
+            raise classified(error, context.step_context) from error
         try:
             return self._storage.load(context.asset_key.path[-1], step)
         except Exception as error:
-            raise self._recorded(step, error, context.step_context) from error
+            raise self.recorded(step, error, context.step_context) from error
 
     def handle_output(self, context: OutputContext, obj: Mapping[str, Shown]) -> None:
         """Show what was committed. A run of one partition gets its data version and metadata here."""
@@ -65,12 +69,15 @@ class TableIOManager(dg.IOManager):
             context.add_output_metadata(dict(shown.metadata))
 
     def commit(
-        self, step: Step, asset: str, result: Result, *, partitions: Sequence[str], since: datetime
-    ) -> dict[str, Shown]:
-        """Make what was made of these partitions current; returns what their pages show."""
-        outputs = self._storage.commit(asset, result, step, partitions=partitions, since=since)
-        rows = by_partition(asset, result.made, partitions) if isinstance(result.made, pd.DataFrame) else {}
-        nothing = result.made.iloc[:0] if isinstance(result.made, pd.DataFrame) else result.made
+        self, step: Step, results: Mapping[str, Result], *, partitions: Sequence[str], since: datetime
+    ) -> dict[str, dict[str, Shown]]:
+        """Make what was made of these partitions current; returns what the assets' pages show of them."""
+        outputs = self._storage.commit(results, step, partitions=partitions, since=since)
+        return {asset: self._shown(step, asset, results[asset].made, its) for asset, its in outputs.items()}
+
+    def _shown(self, step: Step, asset: str, made: Made, outputs: Mapping[str, Output]) -> dict[str, Shown]:
+        rows = by_partition(asset, made, list(outputs)) if isinstance(made, pd.DataFrame) else {}
+        nothing = made.iloc[:0] if isinstance(made, pd.DataFrame) else made
         built_on = step.snapshot.built_on(step.declaration)
         more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
         return {
@@ -84,25 +91,34 @@ class TableIOManager(dg.IOManager):
         """Put on record that nothing can be made of a partition as it is now; returns what its page shows, by asset."""
         outputs = self._storage.quarantine(step, partition, reason, since=since)
         return {
-            asset: Shown(output.content_version, {QUARANTINED: dg.MetadataValue.text(reason)})
-            for asset, output in outputs.items()
+            asset: Shown(output.content_version, self._figures(output)) for asset, output in outputs.items()
         }
 
-    def left_alone(self, step: Step) -> dict[str, dict[str, Shown]]:
-        """What the pages show of the partitions that the step has not made: by asset and partition."""
+    def left_alone(self, step: Step, instance: dg.DagsterInstance) -> dict[str, dict[str, Shown]]:
+        """What the pages show of the partitions that the step has not made, by asset and partition: the same as before."""
         shown: dict[str, dict[str, Shown]] = {asset: {} for asset in step.declaration.makes}
         for partition, outputs in step.kept.items():
             for asset, output in zip(step.declaration.makes, outputs, strict=True):
-                shown[asset][partition] = Shown(output.content_version, self._figures(output))
+                before = instance.get_latest_data_version_record(dg.AssetKey(asset), partition_key=partition)
+                told = before.asset_materialization if before else None
+                version = (told.tags or {}).get("dagster/data_version") if told else None
+                metadata = told.metadata if told and version == output.content_version else None
+                shown[asset][partition] = Shown(
+                    output.content_version, metadata if metadata is not None else self._figures(output)
+                )
         for partition, reason in step.left_out.items():
             for asset in step.declaration.makes:
                 shown[asset][partition] = Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
         return shown
 
-    def _recorded(self, step: Step, error: Exception, context: dg.StepExecutionContext) -> Exception:
-        if not step.executions:
-            self._storage.begin(step)
-        self._storage.fail(step, str(error))
+    def recorded(self, step: Step, error: Exception, context: dg.StepExecutionContext) -> Exception:
+        """Put the failure on record, as far as the catalog can be reached; returns the error as Dagster is to see it."""
+        try:
+            if not step.executions:
+                self._storage.begin(step)
+            self._storage.fail(step, str(error))
+        except sa.exc.SQLAlchemyError as unrecorded:
+            context.log.warning(f"the failure could not be put on record ({unrecorded})")
         self._storage.forget(step)
         return classified(error, context)
 
@@ -116,6 +132,8 @@ class TableIOManager(dg.IOManager):
         return shown
 
     def _figures(self, output: Output) -> dict[str, dg.MetadataValue]:
+        if output.quarantined:
+            return {QUARANTINED: dg.MetadataValue.text(output.quarantined)}
         shown: dict[str, dg.MetadataValue] = {
             "dagster/row_count": dg.MetadataValue.int(output.rows),
             "bytes": dg.MetadataValue.int(output.bytes),
@@ -158,7 +176,8 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
         context.op_def.name,
         partitions=partitions,
         launched_by=launched_by(tags, storage),
-        only_out_of_date=ONLY_OUT_OF_DATE_TAG in tags,
+        # a person who has a run executed again wants it made again
+        only_out_of_date=ONLY_OUT_OF_DATE_TAG in tags and PARENT_RUN_TAG not in tags,
     )
 
 

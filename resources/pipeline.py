@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -82,6 +82,16 @@ class Snapshot:
             if isinstance(read, SameKey)
             for key, output in self.outputs(asset).items()
             if output.quarantined
+        }
+
+    def lacking(self, declaration: Declaration, keys: Iterable[str]) -> set[str]:
+        """Those of the keys whose counterpart in an asset that the step reads was never made."""
+        return {
+            key
+            for asset, read in declaration.reads.items()
+            if isinstance(read, SameKey)
+            for key in keys
+            if key not in self.outputs(asset)
         }
 
     def waiting(self, declaration: Declaration, partitions: list[str]) -> list[str]:

@@ -211,21 +211,25 @@ class TableStorage:
 
     def commit(
         self,
-        asset: str,
-        result: Result,
+        results: Mapping[str, Result],
         step: Step,
         *,
         partitions: Sequence[str] | None = None,
         since: datetime | None = None,
-    ) -> dict[str, Output]:
-        """Store the step's output of `asset` in these partitions, made since that moment, and make it current.
+    ) -> dict[str, dict[str, Output]]:
+        """Store the step's outputs, by asset, in these partitions, and make them current together.
 
-        Without `partitions` it is that of all of them, and without `since` they were made since the step began.
-        A frame is split on its schema's partition column; rows of a partition that was not asked for are an error.
+        Without `partitions` it is all of them, and without `since` they were made since the step began. A frame is split
+        on its schema's partition column; rows of a partition that was not asked for are an error.
         """
-        parts = parts_of(asset, result.made, step.partitions if partitions is None else partitions)
+        keys = step.partitions if partitions is None else partitions
+        outputs = {asset: self._stored(asset, result, step, keys) for asset, result in results.items()}
+        self._commit_rows(outputs, step, since or step.started_at)
+        return outputs
+
+    def _stored(self, asset: str, result: Result, step: Step, partitions: Sequence[str]) -> dict[str, Output]:
         outputs: dict[str, Output] = {}
-        for partition, part in parts.items():
+        for partition, part in parts_of(asset, result.made, partitions).items():
             folder = folder_of(asset, partition)
             for name, content in part.files.items():
                 self.files.write(f"{folder}/{name}", content)
@@ -238,7 +242,6 @@ class TableStorage:
                 index=part.index,
                 detail=result.details.get(partition, {}),
             )
-        self._commit_rows(asset, outputs, step, since or step.started_at)
         return outputs
 
     def quarantine(self, step: Step, partition: str, reason: str, *, since: datetime) -> dict[str, Output]:
@@ -248,8 +251,7 @@ class TableStorage:
         for follower in self.pipeline.followers(step.declaration):
             for asset in follower.makes:
                 self.catalog.withdraw(asset, [partition])
-        for asset in step.declaration.makes:
-            self._commit_rows(asset, {partition: output}, step, since)
+        self._commit_rows({asset: {partition: output} for asset in step.declaration.makes}, step, since)
         return dict.fromkeys(step.declaration.makes, output)
 
     def _output(self, step: Step, partition: str, version: str) -> Output:
@@ -261,17 +263,22 @@ class TableStorage:
             run_id=step.run_id,
         )
 
-    def _commit_rows(self, asset: str, outputs: Mapping[str, Output], step: Step, since: datetime) -> None:
+    def _commit_rows(self, outputs: Mapping[str, Mapping[str, Output]], step: Step, since: datetime) -> None:
         if not step.executions:
             self.begin(step)
         seconds = (datetime.now(UTC) - since).total_seconds()
-        share = round(seconds / max(len(outputs), 1), 4)
+        # an execution has its share of the time that the step took for all of them
+        share = round(seconds / max(sum(map(len, outputs.values())), 1), 4)
         finished = {
-            partition: (replace(step.executions[asset, partition], seconds=share), output)
-            for partition, output in outputs.items()
+            asset: {
+                partition: (replace(step.executions[asset, partition], seconds=share), output)
+                for partition, output in its.items()
+            }
+            for asset, its in outputs.items()
         }
-        self.catalog.commit(asset, finished)
-        step.committed.update({(asset, partition): output for partition, output in outputs.items()})
+        self.catalog.commit(finished)
+        for asset, its in outputs.items():
+            step.committed.update({(asset, partition): output for partition, output in its.items()})
 
     def _inputs_read(self, step: Step, partition: str) -> dict[str, str]:
         """The input digests of one partition: sources in the version that was really read, if any was."""

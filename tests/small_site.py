@@ -69,7 +69,7 @@ def commit(
     step = installation.storage.step(
         run_id, installation.pipeline.by_asset[asset].name, partitions=partitions, launched_by="ann"
     )
-    installation.storage.commit(asset, Result(made, details=details or {}), step)
+    installation.storage.commit({asset: Result(made, details=details or {})}, step)
     installation.storage.forget(step)
 
 

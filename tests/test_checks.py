@@ -111,7 +111,7 @@ def test_a_row_without_a_file_and_a_file_without_a_row_are_told(site: Installati
         small_site.photo("deleted", DAY, deleted_at=datetime(2026, 10, 11)),
     ]
     small_site.commit(site, "photo_metadata", pd.concat(photos, ignore_index=True), partitions=[DAY])
-    site.catalog.set_current("photo_content", {"a.jpg": Output("1"), "odd%2C.jpg": Output("1")})
+    site.catalog.set_current("photo_files", {"a.jpg": Output("1"), "odd%2C.jpg": Output("1")})
     looked_at = checked(site, "photo_features", [], [DAY])
     assert broken(rules.every_photo_has_its_file, looked_at) == [
         "gone.jpg: a row without a file",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from assets import log_signals as log_signals_module
 from assets import photo_content as photo_content_module
 from photo_popularity.domain.behavior import scan_log
 from photo_popularity.domain.photos import read_photo
 from photo_popularity.planning import next_batch
-from resources.io_managers import PARTITION_TAG
+from resources.catalog import Catalog
+from resources.io_managers import ONLY_OUT_OF_DATE_TAG, PARTITION_TAG
+from resources.storage import FileStorage
 from tests.night_fixtures import Place
 from tests.photo_site import LAST_DAY
 
@@ -51,7 +55,7 @@ def settle(place: Place) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for execution in place.installation.catalog.executions():
         if execution.id not in before:
-            found.setdefault(execution.asset, {})[execution.partition] = execution.status
+            found.setdefault(execution.asset, {}).setdefault(execution.partition, execution.status)
     return found
 
 
@@ -205,3 +209,108 @@ def test_what_a_person_launches_is_made_again_though_nothing_has_changed(place: 
     result = place.materialize("photo_content", **{PARTITION_TAG: "2026/10/01/p1.jpg"})
     [execution] = place.installation.catalog.executions(run_id=result.run_id)
     assert (execution.partition, execution.status) == ("2026/10/01/p1.jpg", "succeeded")
+
+
+def test_what_ails_the_place_is_no_fault_of_the_files(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage that may not be written fails the run; once it may, everything is made."""
+
+    def refuse(storage: FileStorage, path: str, data: bytes) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    for name in ("a.jpg", "b.jpg"):
+        put(place, name, place.site.photo_file("p1").read_bytes())
+    with monkeypatch.context() as broken:
+        broken.setattr(FileStorage, "write", refuse)
+        assert settle(place)["photo_content"] == {"a.jpg": "failed", "b.jpg": "failed"}
+    assert settle(place)["photo_content"] == {"a.jpg": "succeeded", "b.jpg": "succeeded"}
+
+
+def test_poisoned_files_keep_no_other_file_waiting_wherever_they_stand(
+    place: Place, monkeypatch: pytest.MonkeyPatch, fragile: list[str]
+) -> None:
+    monkeypatch.setattr("assets.making.HANDFUL", 3)
+    good = ("a.jpg", "b.jpg", "c.jpg")
+    for name in good:
+        put(place, name, place.site.photo_file("p1").read_bytes())
+    for name in ("y.jpg", "z.jpg"):
+        put(place, name, POISON)
+    assert settle(place) == {
+        "photo_content": {**dict.fromkeys(good, "succeeded"), "y.jpg": "quarantined", "z.jpg": "quarantined"},
+        "cat_dog_scores": dict.fromkeys(good, "succeeded"),
+    }
+
+
+def test_files_whose_content_could_not_be_read_keep_no_other_file_from_its_scores(
+    place: Place, fragile: list[str]
+) -> None:
+    for name in ("y.jpg", "z.jpg"):
+        put(place, name, POISON)
+    # all alike: it may be the step
+    assert settle(place) == {"photo_content": {"y.jpg": "failed", "z.jpg": "failed"}}
+    put(place, "a.jpg", place.site.photo_file("p1").read_bytes())
+    assert settle(place)["cat_dog_scores"] == {"a.jpg": "succeeded"}
+
+
+def test_what_was_committed_before_a_step_fails_is_told_to_dagster(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assets.making.HANDFUL", 1)
+
+    def read_or_break(data: bytes, **given: Any) -> dict[str, Any]:
+        if given["file"] == "b.jpg":
+            raise MemoryError
+        return read_photo(data, **given)
+
+    monkeypatch.setattr(photo_content_module, "read_photo", read_or_break)
+    for name in ("a.jpg", "b.jpg"):
+        put(place, name, place.site.photo_file("p1").read_bytes())
+    assert settle(place)["photo_content"] == {"a.jpg": "succeeded", "b.jpg": "failed"}
+    assert place.instance.get_latest_data_version_record(dg.AssetKey("photo_content"), partition_key="a.jpg")
+
+
+def test_what_is_left_alone_keeps_what_its_page_shows(place: Place) -> None:
+    place.detect()
+    tags = {PARTITION_TAG: str(LAST_DAY)}
+    place.materialize("popularity_predictions", **tags)
+    result = place.materialize("popularity_predictions", **tags, **{ONLY_OUT_OF_DATE_TAG: "yes"})
+    assert result.success
+    assert not place.installation.catalog.executions(run_id=result.run_id)
+    shown = place.instance.get_latest_data_version_record(
+        dg.AssetKey("popularity_predictions"), partition_key=str(LAST_DAY)
+    )
+    assert shown is not None
+    assert shown.run_id == result.run_id
+    assert shown.asset_materialization is not None
+    assert {"most_popular", "preview"} <= shown.asset_materialization.metadata.keys()
+
+
+def test_a_run_that_a_person_has_executed_again_makes_all_again(place: Place) -> None:
+    place.detect()
+    tags = {PARTITION_TAG: str(LAST_DAY), ONLY_OUT_OF_DATE_TAG: "yes", "dagster/parent_run_id": "r"}
+    result = place.materialize("behavior_signals", **tags)
+    assert len(place.installation.catalog.executions(run_id=result.run_id)) == 1
+
+
+def test_an_outage_of_the_catalog_is_tried_again_and_leaves_nothing_begun(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.io_managers.FIRST_PAUSE_SECONDS", 0.0)
+    put(place, "a.jpg", place.site.photo_file("p1").read_bytes())
+    place.detect()
+    answered = Counter[str]()
+    for name in ("commit", "fail"):
+        whole = getattr(Catalog, name)
+
+        def away(catalog: Catalog, *given: Any, name: str = name, whole: Any = whole) -> Any:
+            answered[name] += 1
+            if answered[name] == 1:
+                raise sa.exc.OperationalError(name, {}, Exception("the server is restarting"))
+            return whole(catalog, *given)
+
+        monkeypatch.setattr(Catalog, name, away)
+    found = settle(place)
+    assert found["photo_content"] == {"a.jpg": "succeeded"}
+    assert {e.status for e in place.installation.catalog.executions(assets=["photo_content"])} <= {
+        "succeeded",
+        "failed",
+    }

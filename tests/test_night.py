@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -225,8 +224,7 @@ def test_a_run_without_a_partition_says_so(place: Place) -> None:
 
 
 def test_who_launched_a_run_is_on_record(place: Place) -> None:
-    os.utime(place.site.photo_file("p1"))
-    place.installation.catalog.withdraw("photo_metadata", ["2026-10-04"])
+    place.site.change("UPDATE photos SET title = 'Edited' WHERE photo_id = 'p1'")
     night = run_night(replace(place.environment, user="bea"), place.instance)
     executions = place.installation.catalog.executions(run_id=night.run_ids[0])
     assert {(e.launched_by, e.status, e.asset) for e in executions} == {

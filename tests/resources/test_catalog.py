@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.catalog import Catalog, PublishedOutputs
+from resources.catalog import KILLED, Catalog, PublishedOutputs
 from resources.catalog_records import Execution, Output, made_from
 
 NOW = datetime(2026, 11, 18, 7, 0, tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_ten_thousand_outputs_are_kept_at_once(url: str) -> None:
 def test_what_is_withdrawn_is_gone_and_its_history_stays(url: str) -> None:
     catalog, started = a_catalog(url), execution()
     catalog.begin([started])
-    catalog.commit("a", {"k": (started, FULL)})
+    catalog.commit({"a": {"k": (started, FULL)}})
     catalog.withdraw("a", ["k", "never there"])
     assert catalog.current("a") == {}
     [left] = catalog.executions()
@@ -97,7 +97,7 @@ def test_a_commit_makes_the_output_current_and_closes_its_execution(url: str) ->
     catalog, started = a_catalog(url), execution(parameters={"salt": "1"}, log="/logs/run-1.log")
     catalog.begin([started])
     assert catalog.executions() == [started]
-    catalog.commit("a", {"k": (replace(started, seconds=1.5), FULL)})
+    catalog.commit({"a": {"k": (replace(started, seconds=1.5), FULL)}})
     told: dict[str, Any] = {"rows": 3, "bytes": 2**40, "content_version": "abc", "inputs": FULL.inputs}
     assert catalog.executions() == [replace(started, status="succeeded", seconds=1.5, **told)]
     assert catalog.current("a") == {"k": FULL}
@@ -132,7 +132,7 @@ def test_executions_come_newest_first_whatever_zone_they_were_written_in(url: st
 def test_nothing_to_do_is_no_error(url: str) -> None:
     catalog = a_catalog(url)
     catalog.begin([])
-    catalog.commit("a", {})
+    catalog.commit({"a": {}})
     catalog.fail([], "why")
     catalog.withdraw("a", [])
     assert catalog.current("a") == {}
@@ -199,7 +199,7 @@ def test_staging_never_changes_production(url: str) -> None:
     staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
     staging.withdraw("a", ["k"])
     assert staging.current("a") == {}
-    staging.commit("a", {"l": (execution(), FULL)})
+    staging.commit({"a": {"l": (execution(), FULL)}})
     assert production.current("a") == {"k": FULL}
     assert production.executions() == []
 
@@ -263,7 +263,7 @@ def test_what_was_made_from_the_same_before_is_found_again_until_a_check_refuses
     for output in versions:
         run = execution(run_id=output.content_version)
         catalog.begin([run])
-        catalog.commit("a", {"k": (run, output)})
+        catalog.commit({"a": {"k": (run, output)}})
     wanted = {output.content_version: made_from(output.fingerprint, output.inputs) for output in versions}
     assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
     assert catalog.made_before("a", {"k": wanted["two"]}) == {"k": versions[1]}
@@ -272,3 +272,22 @@ def test_what_was_made_from_the_same_before_is_found_again_until_a_check_refuses
     catalog.reject("a", catalog.current("a"), "the check x")
     assert catalog.made_before("a", {"k": wanted["two"]}) == {}
     assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
+
+
+def test_an_execution_that_never_ended_is_put_on_record_when_its_partition_is_begun_again(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    killed, other, ended = execution(), execution(partition="other"), execution(partition="ended")
+    catalog.begin([killed, other, ended])
+    catalog.fail([ended], "the disk is full")
+    catalog.begin([execution(run_id="run-2"), execution(partition="ended", run_id="run-2")])
+    told = {(e.partition, e.run_id): (e.status, e.error) for e in catalog.executions()}
+    assert told == {
+        ("k", "run-1"): ("failed", KILLED),
+        ("other", "run-1"): ("started", None),
+        ("ended", "run-1"): ("failed", "the disk is full"),
+        ("k", "run-2"): ("started", None),
+        ("ended", "run-2"): ("started", None),
+    }
+    # it was not killed after all, only slow
+    catalog.commit({"a": {"k": (killed, FULL)}})
+    assert [e.status for e in catalog.executions(run_id="run-1") if e.partition == "k"] == ["succeeded"]

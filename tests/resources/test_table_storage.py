@@ -57,7 +57,7 @@ def commit(
     storage: TableStorage, name: str, made: Any, *partitions: str, run_id: str = "run-1"
 ) -> dict[str, Output]:
     step = a_step(storage, name, *partitions, run_id=run_id)
-    outputs = storage.commit(name, Result(made), step)
+    outputs = storage.commit({name: Result(made)}, step)[name]
     storage.forget(step)
     return outputs
 
@@ -161,7 +161,7 @@ def test_a_source_is_recorded_in_the_version_that_was_read(tmp_path: Path) -> No
     storage.catalog.set_current("log_files", {day: Output("listed")})
     step = a_step(storage, "behavior_signals", day)
     source.versions_read[day] = "read"
-    storage.commit("behavior_signals", Result(rows()), step)
+    storage.commit({"behavior_signals": Result(rows())}, step)
 
     def stale() -> list[str]:
         return PIPELINE.out_of_date(BEHAVIOR, [day], Snapshot(storage.catalog), storage.environment)
@@ -186,7 +186,7 @@ def test_a_step_records_what_it_has_loaded_although_the_input_moves_meanwhile(tm
     step = a_step(storage, "popularity_model", day, run_id="run-2")
     assert len(storage.load("behavior_signals", step)) == 1
     commit(storage, "behavior_signals", rows((day, "p1", 2)), day, run_id="run-3")
-    storage.commit("popularity_model", Result(ModelFile(b"m", "1", {})), step)
+    storage.commit({"popularity_model": Result(ModelFile(b"m", "1", {}))}, step)
     assert PIPELINE.out_of_date(MODEL, [day], Snapshot(storage.catalog), storage.environment) == [day]
 
 
@@ -203,7 +203,7 @@ def test_a_failure_is_recorded_for_what_was_not_committed(tmp_path: Path) -> Non
 class CatalogThatDies(Catalog):
     """A catalog whose process is killed before it commits."""
 
-    def commit(self, asset: str, finished: Any) -> None:
+    def commit(self, finished: Any) -> None:
         raise KeyboardInterrupt
 
 
