@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -73,7 +74,7 @@ def run(
     environment = read_environment()
     make_folder(environment.home)
     last = date.fromisoformat(_day(until)) if until else None
-    with _interruptible(), only_night(environment):
+    with _interruptible() as was_pressed, only_night(environment):
         if sample:
             refuse_another_site(environment)
             site = make_sample_site(environment.home, tell=typer.echo)
@@ -84,7 +85,7 @@ def run(
         if not environment.settings.classifier:
             chosen["classifier"] = str(drawn_classifier(environment.home, tell=typer.echo))
             environment = with_settings(environment, chosen)
-        night = _run_night(environment, console, until=last, started=started)
+        night = _run_night(environment, console, until=last, started=started, interrupted=was_pressed)
         if night.failed_runs:
             raise typer.Exit(1)
         # options that led to a failure are none to go on with
@@ -92,7 +93,14 @@ def run(
         write_settings_file(environment.settings_file, {**chosen, "data_since": data_since})
 
 
-def _run_night(environment: Environment, console: Console, *, until: date | None, started: float) -> Night:
+def _run_night(
+    environment: Environment,
+    console: Console,
+    *,
+    until: date | None,
+    started: float,
+    interrupted: Callable[[], bool],
+) -> Night:
     # Dagster takes a second to import, which query and history need not wait for
     import dagster as dg
 
@@ -103,7 +111,7 @@ def _run_night(environment: Environment, console: Console, *, until: date | None
     from resources.dagster_home import open_instance
     from resources.installation import install
 
-    observer = ConsoleObserver(console)
+    observer = ConsoleObserver(console, interrupted=interrupted)
     loggers = {"progress": progress_logger(observer)}
     with open_instance(environment) as instance:
         night = run_night(
@@ -120,12 +128,31 @@ def _run_night(environment: Environment, console: Console, *, until: date | None
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """End with one sentence on Ctrl-C; yields a question whether it was pressed.
+
+    Python raises an interruption wherever it is just then, also where exceptions are ignored; then it must be asked for.
+    """
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def was_pressed() -> bool:
+        try:
+            return signal.SIGINT in os.read(read, 64)
+        except BlockingIOError:
+            return False
+
     try:
-        yield
+        yield was_pressed
     except KeyboardInterrupt:
         typer.echo("interrupted: what was made stays, and the same command goes on with the rest", err=True)
         raise typer.Exit(130) from None
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
 
 
 @app.command()
@@ -185,14 +212,20 @@ def backfill(
     environment = read_environment()
     wanted = OrderedBackfill(assets=assets, first_day=first, last_day=last, order=order)
     job = build_defs(environment).resolve_job_def(NIGHTLY_JOB)
-    with _interruptible(), open_instance(environment) as instance:
+    with _interruptible() as was_pressed, open_instance(environment) as instance:
+
+        def tell(day: str, succeeded: bool) -> None:
+            typer.echo(f"{day}  {'done' if succeeded else 'FAILED'}")
+            if was_pressed():
+                raise KeyboardInterrupt
+
         failed = run_backfill(
             job,
             instance,
             wanted,
             launched_by=environment.user,
             backfill_id=f"cli-{int(time.time())}",
-            tell=lambda day, succeeded: typer.echo(f"{day}  {'done' if succeeded else 'FAILED'}"),
+            tell=tell,
         )
     if failed:
         typer.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 import dagster as dg
 from rich.console import Console
@@ -21,10 +22,13 @@ NOUNS = {"photo_files": "photo file", "log_files": "log file", "days": "day"}
 
 
 class ConsoleObserver(Observer):
-    """Tells a person what is being looked at and made; it also takes the lines that the steps log."""
+    """Tells a person what is being looked at and made; it also takes the lines that the steps log.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Whenever it hears something it asks whether the person has `interrupted`, and raises KeyboardInterrupt then.
+    """
+
+    def __init__(self, console: Console, *, interrupted: Callable[[], bool] = lambda: False) -> None:
+        self._console, self._interrupted = console, interrupted
         self._status: Status | None = None
         self._started = self._told = time.monotonic()
         self._warnings, self._cause = 0, ""
@@ -52,6 +56,7 @@ class ConsoleObserver(Observer):
 
     def progressed(self, message: str) -> None:
         """A step says how far it is."""
+        self._stop_if_interrupted()
         if self._status is not None:
             self._status.update(self._fitting(message))
         elif time.monotonic() - self._told > SECONDS_BETWEEN_PLAIN_LINES:
@@ -83,6 +88,11 @@ class ConsoleObserver(Observer):
         else:
             cause = f": {self._cause}" if self._cause else ""
             self._line(f"{_work(batch)} failed after {seconds}{cause}", mark="✗", style="red")
+        self._stop_if_interrupted()
+
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted():
+            raise KeyboardInterrupt
 
     def _line(self, message: str, *, mark: str, style: str = "dim") -> None:
         line = Text.assemble((mark, style), " ", in_one_line(message))

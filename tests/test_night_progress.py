@@ -82,3 +82,11 @@ def test_a_failed_run_tells_its_cause_in_plain_words(lines: list[str]) -> None:
 def test_nothing_but_this_is_written_where_output_is_piped(lines: list[str]) -> None:
     assert len(lines) == 8
     assert not any("\x1b" in line for line in lines)
+
+
+def test_an_interruption_that_was_lost_on_its_way_is_noticed_at_the_next_word() -> None:
+    observer = ConsoleObserver(Console(file=io.StringIO()), interrupted=lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        observer.progressed("3 of 5 photos done")
+    with pytest.raises(KeyboardInterrupt):
+        observer.finished(DAYS, "run-1", succeeded=True)
