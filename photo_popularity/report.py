@@ -69,10 +69,9 @@ def _print_materialized(
     assets = [asset for step in installation.pipeline.steps for asset in step.makes]
     worked_on = [asset for asset in assets if any(e.asset == asset for e in executions)]
     console.print()
-    if not executions:
-        console.print(
-            Text("Nothing was out of date, so nothing was recomputed.", style="bold green"), end=" "
-        )
+    if not executions and not night.failed_runs:
+        why = "All had been made from the same before" if night.run_ids else "Nothing was out of date"
+        console.print(Text(f"{why}, so nothing was recomputed.", style="bold green"), end=" ")
         console.print(f"All {len(assets)} assets stand as they were; looking took {seconds:.1f} s.")
         return
     runs = counted(len(night.run_ids), "run")

@@ -102,6 +102,8 @@ def test_a_night_without_work_says_that_nothing_was_recomputed(site: Installatio
     text = report(site, run_ids=[])
     assert "Nothing was out of date, so nothing was recomputed." in text
     assert "made now" not in text
+    again = report(site, run_ids=["a run that found everything made"])
+    assert "All had been made from the same before, so nothing was recomputed." in again
 
 
 def test_it_tells_what_became_of_lines_and_files(site: Installation) -> None:
