@@ -22,7 +22,7 @@ NAMES = [
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> FileStorage:
     if request.param == "local":
         return FileStorage(str(tmp_path / "root"))
-    return FileStorage(f"s3://{request.getfixturevalue('s3_bucket')}/root/local")
+    return FileStorage(f"s3://{request.getfixturevalue('s3_bucket')}/storage/local")
 
 
 @pytest.mark.parametrize("name", NAMES)
