@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from assets.progress import Work
 from photo_popularity.domain.errors import InputError
-from resources.io_managers import Shown, TableIOManager, may_pass
+from resources.io_managers import Shown, TableIOManager, cause_of, may_pass
 from resources.output_parts import Result
 from resources.steps import Step
 
@@ -35,8 +35,7 @@ class Failed:
     @property
     def reason(self) -> str:
         """The cause in words."""
-        told = isinstance(self.error, InputError)
-        return str(self.error) if told else f"{type(self.error).__name__}: {self.error}"
+        return cause_of(self.error)
 
 
 @dataclass

@@ -192,9 +192,8 @@ def pipeline_asset(
 
     A run makes any range of partitions, unless the function takes `one_partition_a_run`. Another version of one of the
     `libraries` makes all of its outputs out of date, as another meaning of its code does; `code` names classes of ours
-    that it meets only as objects that it is given. A function that makes several
-    tables names them in `makes`, with a catalogue entry for each, and returns a
-    mapping from name to frame.
+    that it meets only as objects that it is given. A function that makes several tables names them in `makes`, with a
+    catalogue entry for each, and returns a mapping from name to frame.
     """
 
     def declare(function: Callable[..., Any]) -> PipelineAsset:

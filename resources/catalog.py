@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -29,6 +29,7 @@ from resources.catalog_records import (
 )
 from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
 
+Row = TypeVar("Row")
 ROWS_PER_STATEMENT = 500
 KILLED = "its process ended without a word"
 # any number that nobody else locks
@@ -137,10 +138,8 @@ class Catalog:
     def made_before(self, asset: str, wanted: Mapping[str, str]) -> dict[str, Output]:
         """The outputs that partitions had when they were made from the same: `wanted` gives `made_from` by partition."""
         found: dict[str, Output] = {}
-        pairs = sorted(wanted.items())
         with self._engine.connect() as connection:
-            for start in range(0, len(pairs), ROWS_PER_STATEMENT):
-                chunk = pairs[start : start + ROWS_PER_STATEMENT]
+            for chunk in _chunks(sorted(wanted.items())):
                 query = sa.select(self._memo).where(
                     self._memo.c.asset == asset,
                     self._memo.c.partition.in_([partition for partition, _ in chunk]),
@@ -168,11 +167,11 @@ class Catalog:
         table = self._executions
         with self._engine.begin() as connection:
             for asset, keys in partitions.items():
-                for start in range(0, len(keys), ROWS_PER_STATEMENT):
+                for some in _chunks(keys):
                     connection.execute(
                         sa.update(table)
                         .where(table.c.asset == asset, table.c.status == "started")
-                        .where(table.c.partition.in_(keys[start : start + ROWS_PER_STATEMENT]))
+                        .where(table.c.partition.in_(some))
                         .values(status="failed", error=KILLED)
                     )
             for chunk in _chunks([execution_values(e) for e in executions]):
@@ -274,7 +273,7 @@ def _write(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=updated), chunk)
 
 
-def _chunks(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+def _chunks(rows: list[Row]) -> Iterable[list[Row]]:
     return (rows[start : start + ROWS_PER_STATEMENT] for start in range(0, len(rows), ROWS_PER_STATEMENT))
 
 

@@ -31,6 +31,8 @@ ONLY_OUT_OF_DATE_TAG = "photo_popularity/only_out_of_date"
 
 
 MAX_RETRIES, FIRST_PAUSE_SECONDS = 2, 2.0
+# what stays wrong until somebody does something, and says so itself
+TOLD = (InputError, FileNotFoundError, PermissionError)
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
 
 def may_pass(error: BaseException) -> bool:
     """Whether trying again later may help: a server that is away, a disk that is busy, a store that says "slow down"."""
-    if isinstance(error, InputError | FileNotFoundError | PermissionError):
+    if isinstance(error, TOLD):
         return False
     of_a_server = isinstance(error, sa.exc.OperationalError) or type(error).__module__.startswith("botocore")
     return of_a_server or isinstance(error, SourceUnavailable | OSError)
@@ -237,6 +239,9 @@ def classified(error: Exception, context: dg.StepExecutionContext) -> Exception:
         return dg.RetryRequested(MAX_RETRIES, FIRST_PAUSE_SECONDS * 2**context.previous_attempt_count)
     if isinstance(error, dg.Failure):
         return error
-    told = isinstance(error, InputError | FileNotFoundError | PermissionError)
-    said = str(error) if told else f"{type(error).__name__}: {error}"
-    return dg.Failure(description=said, allow_retries=False)
+    return dg.Failure(description=cause_of(error), allow_retries=False)
+
+
+def cause_of(error: Exception) -> str:
+    """The error in words; one that was not written for people comes with its type."""
+    return str(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {error}"

@@ -28,6 +28,7 @@ class Step:
     """
 
     declaration: Declaration
+    fingerprint: str
     partitions: list[str]
     snapshot: Snapshot
     run_id: str

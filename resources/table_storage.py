@@ -70,6 +70,7 @@ class TableStorage:
                 )
                 self._steps[run_id, name] = Step(
                     declaration=declaration,
+                    fingerprint=declaration.fingerprint(self.environment),
                     partitions=[key for key in partitions if key not in kept.keys() | left_out.keys()],
                     snapshot=snapshot,
                     run_id=run_id,
@@ -94,7 +95,7 @@ class TableStorage:
         They are as they should be, or were made by this run before it was tried once more. What was once made from the
         same as now is made current again.
         """
-        makes, fingerprint = declaration.makes, declaration.fingerprint(self.environment)
+        makes = declaration.makes
         current = {key: [snapshot.outputs(asset).get(key) for asset in makes] for key in partitions}
         if not only_out_of_date:
             mine = (run_id, self.environment.label)
@@ -105,6 +106,7 @@ class TableStorage:
                 k: found for k, found in whole.items() if {(o.run_id, o.environment) for o in found} == {mine}
             }
         stale = set(self.pipeline.out_of_date(declaration, list(partitions), snapshot, self.environment))
+        fingerprint = declaration.fingerprint(self.environment)
         wanted = {key: made_from(fingerprint, snapshot.input_digests(declaration, key)) for key in stale}
         before = [self.catalog.made_before(asset, wanted) for asset in makes]
         again = [key for key in stale if all(key in b and self.outputs.exists(b[key]) for b in before)]
@@ -258,7 +260,7 @@ class TableStorage:
         return Output(
             content_version=version,
             inputs=self._inputs_read(step, partition),
-            fingerprint=step.declaration.fingerprint(self.environment),
+            fingerprint=step.fingerprint,
             environment=self.environment.label,
             run_id=step.run_id,
         )
