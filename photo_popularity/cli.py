@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -137,6 +137,11 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    tell_of_ignored = sys.unraisablehook
+
+    def tell_unless_interruption(ignored: Any) -> None:
+        if issubclass(ignored.exc_type, Exception):
+            tell_of_ignored(ignored)
 
     def was_pressed() -> bool:
         try:
@@ -144,12 +149,14 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         except BlockingIOError:
             return False
 
+    sys.unraisablehook = tell_unless_interruption
     try:
         yield was_pressed
     except KeyboardInterrupt:
         typer.echo("interrupted: what was made stays, and the same command goes on with the rest", err=True)
         raise typer.Exit(130) from None
     finally:
+        sys.unraisablehook = tell_of_ignored
         signal.set_wakeup_fd(before)
         os.close(read)
         os.close(write)
