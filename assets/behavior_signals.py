@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from assets.pictures import picture
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.days import days_between
 from partitions.reads import FilesWithDay
@@ -19,9 +19,7 @@ from resources.table_storage import TableStorage
 DAYS_SHOWN = 60
 
 
-@pipeline_asset(
-    partitions="days", reads={"log_signals": FilesWithDay()}, group="logs", kinds=("pandas", "parquet")
-)
+@day_asset(reads={"log_signals": FilesWithDay()}, group="logs", kinds=("pandas", "parquet"))
 def behavior_signals(work: Work, log_signals: pd.DataFrame, storage: TableStorage) -> Result:
     """One row is a photo on a UTC day: what people did with it, and the views by robots apart.
 

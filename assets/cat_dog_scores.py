@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
-from assets.progress import Work, followed
-from partitions.files import file_of
-from partitions.reads import SameKey
-from photo_popularity.domain.classification import score_photos
+from assets.pipeline_asset import file_asset
+from partitions.file_sets import PHOTO_FILES
+from photo_popularity.domain.classification import score_photo
 from resources.classifier import ClassifierFile
 from resources.environment import Environment
-from resources.sources import FileSource
+from resources.output_parts import Row
+from resources.source_file import FileUnreadable, SourceFile
 
 
 def classifier_version(environment: Environment) -> Mapping[str, Any]:
@@ -22,34 +21,29 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     return {"classifier": ClassifierFile(environment.settings.classifier).version}
 
 
-@pipeline_asset(
-    partitions="photo_files",
-    reads={"photo_files": SameKey(), "photo_content": SameKey()},
+@file_asset(
+    PHOTO_FILES,
+    reads=("photo_content",),
     parameters=classifier_version,
     libraries=("pillow", "scikit-learn", "onnxruntime"),
     code=(ClassifierFile,),
-    group="photos",
     kinds=("scikitlearn", "parquet"),
 )
 def cat_dog_scores(
-    work: Work,
-    photo_content: pd.DataFrame,
-    photo_files: FileSource,
-    classifier: ClassifierFile,
-) -> pd.DataFrame:
+    file: SourceFile, photo_content: pd.DataFrame, classifier: ClassifierFile
+) -> Sequence[Row]:
     """One row is a photo file: the probabilities that it shows a cat, a dog or neither, and the classifier's version.
 
     A file that could not be read has no row. Another classifier re-scores every photo.
     """
-    readable = set(photo_content.loc[photo_content["problem"].isna(), "file"])
-    keys = [key for key in work.partition_keys if file_of(key) in readable]
-
-    def files() -> Iterator[tuple[str, bytes]]:
-        for key in followed(work, keys, "photos"):
-            try:
-                yield file_of(key), photo_files.read(key)
-            except OSError as error:
-                # it was there when its content was read; the next look at the folder settles it
-                work.log.warning(f"{key}: cannot be read any more ({error}); it gets no scores")
-
-    return score_photos(files(), classifier.load())
+    model = classifier.load()  # first: one that cannot be loaded is no fault of any photo
+    if not photo_content["problem"].isna().all():
+        return []
+    try:
+        data = file.read()
+    except FileUnreadable as error:
+        # it was there when its content was read; the next look at the folder settles it
+        file.warn(f"{error}; it gets no scores")
+        return []
+    row = score_photo(data, model)
+    return [row] if row else []

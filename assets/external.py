@@ -6,35 +6,44 @@ time that it changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from assets.column_schema import column_schema
 from assets.pipeline_asset import OWNERS
-from photo_popularity.domain.schemas import FILES, PHOTO_ROWS
-
-DESCRIPTIONS = {
-    "photo_database": "The photo site's database: tables `photos` and `users`. It is read by UTC day of upload.",
-    "photo_files": "The folder of photo files. It grows all day; files may change or disappear. Each is a partition "
-    "of the assets that read it.",
-    "log_files": "The folder of web access logs. A rotated file may hold lines of two UTC days. Each is a partition of "
-    "the assets that read it.",
-}
-COLUMNS = {"photo_database": PHOTO_ROWS, "photo_files": FILES, "log_files": FILES}
-GROUPS = {"photo_database": "sources", "photo_files": "photos", "log_files": "logs"}
-KINDS = {"photo_database": {"sql"}, "photo_files": {"file"}, "log_files": {"file"}}
+from photo_popularity.domain.schemas import FILES, PHOTO_ROWS, Column
+from resources.pipeline import DATABASE, Pipeline
 
 
-def source_specs() -> list[dg.AssetSpec]:
+def source_specs(pipeline: Pipeline) -> list[dg.AssetSpec]:
     """One external asset a source."""
+    database = _spec(
+        DATABASE,
+        "The photo site's database: tables `photos` and `users`. It is read by UTC day of upload.",
+        columns=PHOTO_ROWS,
+        group="sources",
+        kind="sql",
+    )
+    each = "Each file is a partition of the assets that read it, or shares one with others of its folder or bucket."
     return [
-        dg.AssetSpec(
-            name,
-            description=DESCRIPTIONS[name],
-            metadata={"dagster/column_schema": column_schema(COLUMNS[name])},
-            group_name=GROUPS[name],
-            kinds=KINDS[name],
-            owners=list(OWNERS),
-            tags={"photo_popularity/source": ""},
-        )
-        for name in DESCRIPTIONS
+        database,
+        *(
+            _spec(name, f"{files.description} {each}".strip(), columns=FILES, group=files.group, kind="file")
+            for name, files in pipeline.file_sets.items()
+        ),
     ]
+
+
+def _spec(
+    name: str, description: str, *, columns: Mapping[str, Column], group: str, kind: str
+) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        description=description,
+        metadata={"dagster/column_schema": column_schema(columns)},
+        group_name=group,
+        kinds={kind},
+        owners=list(OWNERS),
+        tags={"photo_popularity/source": ""},
+    )

@@ -10,15 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
-from assets.progress import Work, followed
-from partitions.files import file_of
-from partitions.reads import SameKey
+from assets.pipeline_asset import file_asset
+from partitions.file_sets import LOG_FILES
 from photo_popularity.domain.behavior import BehaviorRules, LogScan, scan_log
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 from resources.output_parts import Result
-from resources.sources import FileSource
+from resources.source_file import SourceFile
 from resources.visitors import VisitorSalt
 
 MAKES = {
@@ -42,33 +40,34 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     }
 
 
-@pipeline_asset(
+@file_asset(
+    LOG_FILES,
     makes=MAKES,
-    partitions="log_files",
-    reads={"log_files": SameKey()},
     parameters=counting_rules,
     # the list of known robots
     libraries=("crawler-user-agents",),
     code=(BehaviorRules,),
-    group="logs",
-    kinds=("python", "parquet"),
 )
-def log_signals(work: Work, log_files: FileSource, environment: Environment) -> Mapping[str, Result]:
-    """Scan each log file once; one that cannot be read is quarantined as a whole."""
-    scan = partial(_scan, rules=environment.settings.behavior_rules, salt=VisitorSalt(environment))
-    scans: list[LogScan] = []
-    for key in followed(work, work.partition_keys, "log files"):
-        scans.append(scan(log_files, key))
-        if scans[-1].lines > scans[-1].good:
-            work.log.warning(
-                f"{key}: {scans[-1].lines - scans[-1].good} of {scans[-1].lines} lines quarantined"
-            )
-    details = {key: line_counts(scan) for key, scan in zip(work.partition_keys, scans, strict=True)}
-    signals = pd.concat([scan.signals for scan in scans], ignore_index=True)
-    quarantined = pd.concat([scan.quarantined for scan in scans], ignore_index=True)
+def log_signals(file: SourceFile, environment: Environment) -> Mapping[str, Result]:
+    """Scan the log file once; one that cannot be read is quarantined as a whole."""
+    salt = VisitorSalt(environment)
+    scan = partial(
+        scan_log,
+        rules=environment.settings.behavior_rules,
+        salt=salt.value,
+        salt_version=salt.public_version,
+    )
+    try:
+        with file.open() as stream:
+            found = scan(stream)
+    except InputError as error:
+        found = _quarantined_whole(scan(io.BytesIO()), str(error))
+    if found.lines > found.good:
+        file.warn(f"{found.lines - found.good} of {found.lines} lines quarantined")
+    detail = line_counts(found)
     return {
-        "log_signals": Result(signals, details=details),
-        "quarantined_lines": Result(quarantined, details=details),
+        "log_signals": Result(found.signals, detail=detail),
+        "quarantined_lines": Result(found.quarantined, detail=detail),
     }
 
 
@@ -79,22 +78,7 @@ def line_counts(scan: LogScan) -> dict[str, Any]:
     return {"lines": scan.lines, "good_lines": scan.good, "quarantined_lines": scan.lines - scan.good, **told}
 
 
-def _scan(log_files: FileSource, key: str, *, rules: BehaviorRules, salt: VisitorSalt) -> LogScan:
-    scan = partial(
-        scan_log, file=file_of(key), rules=rules, salt=salt.value, salt_version=salt.public_version
-    )
-    try:
-        with log_files.open(key) as stream:
-            try:
-                return scan(stream)
-            except InputError as error:
-                return _quarantined_whole(scan(io.BytesIO()), key, str(error))
-    except OSError as error:
-        reason = f"{key}: cannot be read ({error}); check that it exists and who may read it"
-        return _quarantined_whole(scan(io.BytesIO()), key, reason)
-
-
-def _quarantined_whole(empty: LogScan, key: str, reason: str) -> LogScan:
+def _quarantined_whole(empty: LogScan, reason: str) -> LogScan:
     """A file without a line that can be told apart counts as one quarantined line."""
-    line = {"file": file_of(key), "line_number": 1, "reason": reason, "line": ""}
+    line = {"line_number": 1, "reason": reason, "line": ""}
     return replace(empty, quarantined=pd.DataFrame([line]), lines=1)

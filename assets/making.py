@@ -1,23 +1,29 @@
-"""A step at work: its function is called for some partitions after the others, and each partition has a fate of its own.
+"""A step at work: its function is called for all days at once, or for one file after the other.
 
-Days are made all at once. Files are made in handfuls that are committed as they are done; when a handful fails, its files
-are tried one by one, and one that cannot be made is quarantined with the reason while the others go on.
+Each file has a fate of its own: what is made of it is committed with a handful of others as they are done, and one that
+nothing can be made of is quarantined with the reason while the others go on.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
-from assets.progress import Work
+from assets.progress import Progress, Work
+from partitions.files import file_of
 from photo_popularity.domain.errors import InputError
-from resources.io_managers import Shown, TableIOManager, cause_of, may_pass
-from resources.output_parts import Result
+from photo_popularity.domain.schemas import SCHEMAS
+from resources.io_managers import TableIOManager, cause_of, may_pass
+from resources.output_parts import Part, Result, file_part, parts_of
+from resources.pages import Shown
+from resources.source_file import FileUnreadable, SourceFile
+from resources.sources import FileSource
 from resources.steps import Step
 
 HANDFUL = 64
@@ -30,7 +36,8 @@ class Failed:
     """A file that the step's function could not make anything of."""
 
     error: Exception
-    since: datetime
+    seconds: float
+    of_the_name: bool
 
     @property
     def reason(self) -> str:
@@ -40,15 +47,19 @@ class Failed:
 
 @dataclass
 class Making:
-    """What becomes of each partition of a step: `shown` on the assets' pages, `metadata` of the run as a whole."""
+    """What becomes of each partition of a step: `shown` on the assets' pages, `metadata` of the run as a whole.
 
-    function: Callable[[Work], Any]
+    `function` lacks the work or the file, which is opened in `source`, and what it reads, in `frames`.
+    """
+
+    function: Callable[..., Any]
+    frames: Mapping[str, Any]
     step: Step
     manager: TableIOManager
     log: logging.Logger
+    source: FileSource | None = None
     shown: dict[str, dict[str, Shown]] = field(init=False)
     metadata: dict[str, dict[str, Any]] = field(init=False)
-    _tried: int = 0
     _failed: dict[str, Failed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,66 +68,105 @@ class Making:
 
     def make(self) -> None:
         """Make every partition of the step, or raise what stands in the way of all of them."""
-        keys = self.step.partitions
-        if self.step.declaration.partitions == "days":
-            if keys:
-                self._make(keys)
+        step = self.step
+        if step.declaration.files is None:
+            if step.partitions:
+                self._make_days(step.partitions)
             return
-        for start in range(0, len(keys), HANDFUL):
-            self._make_files(keys[start : start + HANDFUL])
-        self._settle_failed()
+        by_file = {asset: _by_file(asset, frame) for asset, frame in self.frames.items()}
+        self._make_files(step.partitions, by_file)
+        # what was made from the same as one of these need not be made, unless it depends on the name
+        self._make_files(self.manager.reuse(step, step.twins), by_file)
 
-    def _make_files(self, keys: Sequence[str]) -> None:
-        since = datetime.now(UTC)
+    def _make_days(self, days: list[str]) -> None:
+        self.manager.begin(self.step, days)
+        started = time.monotonic()
+        results = _results(
+            self.function(work=Work(days, self.log), **self.frames), self.step.declaration.makes
+        )
+        parts = {asset: parts_of(asset, result.made, days) for asset, result in results.items()}
+        share = (time.monotonic() - started) / len(days)
+        self._commit(parts, results, seconds=dict.fromkeys(days, share))
+
+    def _make_files(self, files: Sequence[str], frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
+        declaration = self.step.declaration
+        noun = declaration.files.noun if declaration.files else "file"
+        progress = Progress(f"{noun}s", len(files), self.log)
+        for start in range(0, len(files), HANDFUL):
+            handful = files[start : start + HANDFUL]
+            self.manager.begin(self.step, handful)
+            parts: dict[str, dict[str, Part]] = {asset: {} for asset in declaration.makes}
+            seconds: dict[str, float] = {}
+            for key in handful:
+                started = time.monotonic()
+                its = {asset: rows.get(file_of(key), rows[""]) for asset, rows in frames.items()}
+                for asset, part in self._parts_of_file(key, its, started).items():
+                    parts[asset][key] = part
+                    seconds[key] = time.monotonic() - started
+                progress.step()
+            if seconds:
+                self._commit(parts, {}, seconds=seconds)
+        self._settle_failed(files)
+
+    def _parts_of_file(
+        self, key: str, frames: Mapping[str, pd.DataFrame], started: float
+    ) -> Mapping[str, Part]:
+        """What was made of the file; nothing when the function failed on it."""
+        makes = self.step.declaration.makes
+        file = SourceFile(self.source, key, self.log) if self.source else None
+        its_file = {"file": file} if file else {}
         try:
-            self._make(keys)
-        except Unmade as unmade:
-            if len(keys) == 1:
-                self._failed[keys[0]] = Failed(unmade.error, since)
-            else:
-                for key in keys:
-                    self._make_files([key])
-                return
-        self._tried += len(keys)
-
-    def _settle_failed(self) -> None:
-        """Quarantine the files that nothing could be made of, unless it looks like a fault of the step itself."""
-        errors = [failed.error for failed in self._failed.values()]
-        alike = len({failed.reason for failed in self._failed.values()}) == 1
-        nothing_made = len(errors) == len(self.step.partitions) and not self.step.kept
-        if nothing_made and alike and (len(errors) > 1 or isinstance(errors[0], InputError)):
-            raise errors[0]
-        for key, failed in self._failed.items():
-            self.log.warning(f"{key}: quarantined: {failed.reason}")
-            shown = self.manager.quarantine(self.step, key, failed.reason, since=failed.since)
-            for asset, its in shown.items():
-                self.shown[asset][key] = its
-
-    def _make(self, keys: Sequence[str]) -> None:
-        """Make these partitions and commit them; Unmade for what the function could not do with them."""
-        since = datetime.now(UTC)
-        work = Work(list(keys), self.log, before=self._tried, of=len(self.step.partitions))
-        try:
-            results = _results(self.function(work), self.step.declaration.makes)
+            results = _results(self.function(**its_file, **frames), makes)
+            named = file is not None and file.name_was_asked_for
+            return {asset: file_part(asset, key, results[asset], of_the_name=named) for asset in makes}
         except NO_FAULT_OF_A_FILE:
             raise
         except Exception as error:
-            if may_pass(error) or self.step.declaration.partitions == "days":
+            if may_pass(error):
                 raise
-            raise Unmade(error) from error
-        for asset, shown in self.manager.commit(self.step, results, partitions=keys, since=since).items():
+            named = file is not None and file.name_was_asked_for
+            self._failed[key] = Failed(error, time.monotonic() - started, named)
+            return {}
+
+    def _settle_failed(self, files: Sequence[str]) -> None:
+        """Quarantine the files that nothing could be made of, unless it looks like a fault of the step itself."""
+        errors = [failed.error for failed in self._failed.values()]
+        alike = len({failed.reason for failed in self._failed.values()}) == 1
+        nothing_made = bool(errors) and len(errors) == len(files) and not self.step.kept
+        of_the_step = len(errors) > 1 or (errors and type(errors[0]) is InputError)
+        if nothing_made and alike and of_the_step and not isinstance(errors[0], FileUnreadable):
+            raise errors[0]
+        for key, failed in self._failed.items():
+            self.log.warning(f"{key}: quarantined: {failed.reason}")
+            shown = self.manager.quarantine(
+                self.step, key, failed.reason, seconds=failed.seconds, of_the_name=failed.of_the_name
+            )
+            for asset, its in shown.items():
+                self.shown[asset][key] = its
+        self._failed.clear()
+
+    def _commit(
+        self,
+        parts: Mapping[str, Mapping[str, Part]],
+        results: Mapping[str, Result],
+        *,
+        seconds: Mapping[str, float],
+    ) -> None:
+        for asset, shown in self.manager.commit(self.step, parts, seconds=seconds).items():
             self.shown[asset] |= shown
-            self.metadata[asset] |= results[asset].metadata
-
-
-class Unmade(Exception):
-    """The step's function has failed on some files."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
+            self.metadata[asset] |= results[asset].metadata if asset in results else {}
 
 
 def _results(returned: Any, makes: Sequence[str]) -> Mapping[str, Result]:
-    by_asset = returned if isinstance(returned, Mapping) else {makes[0]: returned}
+    several = len(makes) > 1
+    by_asset = returned if several else {makes[0]: returned}
     return {asset: made if isinstance(made, Result) else Result(made) for asset, made in by_asset.items()}
+
+
+def _by_file(asset: str, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each file without its name, which a function has to ask for; under "" those of a file without rows."""
+    column = SCHEMAS[asset].partition_column
+    rows = frame.drop(columns=column)
+    places = frame.groupby(column, sort=False).indices
+    groups = {str(name): rows.iloc[its] for name, its in places.items()}
+    return {"": rows.iloc[:0], **groups}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from assets.pictures import picture
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.popularity_model import SEED, TRAINING_NIGHTS
 from assets.progress import Work
 from partitions.reads import Days, SameKey
@@ -15,8 +15,7 @@ from photo_popularity.domain.popularity import read_model
 from resources.output_parts import ModelFile, Result
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={"popularity_model": SameKey(), "training_examples": Days(1 - TRAINING_NIGHTS)},
     group="popularity",
     kinds=("scikitlearn", "parquet"),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.reads import Days, FilesListedUntilDay, UntilDay
 from photo_popularity.domain.features import BEHAVIOR_WINDOW_DAYS, build_features
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={
         "photo_metadata": UntilDay(),
         "photo_content": FilesListedUntilDay("photo_metadata"),

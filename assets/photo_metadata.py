@@ -6,14 +6,13 @@ from datetime import date
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.reads import SameKey
 from resources.photo_database import PhotoDatabase
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={"photo_database": SameKey()},
     code=(PhotoDatabase,),
     group="sources",

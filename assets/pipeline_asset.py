@@ -1,8 +1,10 @@
 """How an asset of this pipeline is declared: a plain function of frames, and everything Dagster should know of it.
 
-The function is called with its `Work`, one frame for each asset that it reads (all partitions read by the run together)
-and the resources that its other parameters name. It returns one frame with the rows of all partitions of its work, and
-storage splits it. Called directly, as tests do, it is the plain function.
+A function of days (`day_asset`) is called with its `work`, one frame for each asset that it reads (all partitions read by
+the run together) and the resources that its other parameters name; it returns one frame with the rows of all its days.
+A function of a file (`file_asset`) is called for one `file` after the other, with that file's rows of what it reads, and
+returns the file's rows. Storage adds the file's name, splits days, and remembers. Called directly, as tests do, both are
+the plain functions.
 """
 
 # no postponed annotations here: Dagster compares the annotation of `context` itself
@@ -18,17 +20,21 @@ import dagster as dg
 
 from assets.column_schema import column_schema
 from assets.making import Making
-from partitions.files import LOG_FILES, PHOTO_FILES
-from partitions.reads import Read
+from partitions.file_sets import FileSet
+from partitions.reads import Read, SameKey
 from photo_popularity.domain.schemas import MODELS, SCHEMAS
 from resources.code_fingerprint import SourceTree
 from resources.environment import Environment
-from resources.io_managers import Shown, TableIOManager, classified, step_of
-from resources.pipeline import Declaration, PartitionKind, no_parameters
+from resources.event_log import log_together
+from resources.io_managers import TableIOManager, classified, step_of
+from resources.pages import Shown
+from resources.pipeline import DATABASE, Declaration, no_parameters
+from resources.steps import Step
 from resources.table_storage import TableStorage
 
-SOURCES = ("photo_database", "photo_files", "log_files")
 OWNERS = ("team:photo-popularity",)
+# what a function calls the days of a call, and the one file of a call
+WORK, FILE = "work", "file"
 STORAGE, IO_MANAGER = "storage", "table_io_manager"
 # whose code counts as a step's own, but for what changes no result: declarations, settings, progress, pictures
 CODE = SourceTree(
@@ -54,7 +60,7 @@ class PipelineAsset:
     descriptions: Mapping[str, str]
     group: str
     kinds: tuple[str, ...]
-    one_partition_a_run: bool
+    one_partition_a_run: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -62,19 +68,23 @@ class PipelineAsset:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The assets whose frames the function takes."""
-        return tuple(name for name in self.declaration.reads if name not in SOURCES)
+        return tuple(name for name in self.declaration.reads if name not in self.sources)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that it reads."""
+        known = (DATABASE, self.declaration.partitions)
+        return tuple(name for name in self.declaration.reads if name in known)
 
     @cached_property
     def resources(self) -> tuple[str, ...]:
         """The resources that the function takes."""
-        parameters = tuple(inspect.signature(self.function).parameters)[1:]
-        return tuple(name for name in parameters if name not in self.inputs)
+        given = {WORK, FILE, *self.inputs}
+        return tuple(name for name in inspect.signature(self.function).parameters if name not in given)
 
     def definition(self, days: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         """The asset as Dagster knows it, with `days` as the definition of the day partitions."""
-        kinds = {"days": days, "photo_files": PHOTO_FILES, "log_files": LOG_FILES}
-        reads = self.declaration.reads
-        sources = [dg.AssetDep(name) for name in reads if name in SOURCES]
+        reads, files = self.declaration.reads, self.declaration.files
 
         @dg.multi_asset(
             name=self.declaration.name,
@@ -83,10 +93,10 @@ class PipelineAsset:
                 n: dg.AssetIn(n, partition_mapping=reads[n].mapping(), input_manager_key=IO_MANAGER)
                 for n in self.inputs
             },
-            deps=sources,
-            partitions_def=kinds[self.declaration.partitions],
+            deps=[dg.AssetDep(name) for name in self.sources],
+            partitions_def=files.partitions if files else days,
             backfill_policy=self._backfill_policy,
-            required_resource_keys={STORAGE, IO_MANAGER, *self.resources},
+            required_resource_keys={STORAGE, IO_MANAGER, *self.resources, *([files.name] if files else [])},
             group_name=self.group,
             op_tags={"photo_popularity/step": self.declaration.name},
         )
@@ -127,32 +137,46 @@ class PipelineAsset:
             step = step_of(storage, step_context)
         except Exception as error:
             raise classified(error, step_context) from error
-        given = {name: getattr(context.resources, name) for name in self.resources}
-        making = Making(partial(self.function, **frames, **given), step, manager, context.log)
         try:
-            storage.begin(step)
-            making.make()
-        except Exception as error:
-            self._tell(context, making)
-            raise manager.recorded(step, error, step_context) from error
-        except BaseException:
-            storage.fail(step, "interrupted")
-            self._tell(context, making)
-            raise
+            yield from self._made(context, step, manager, frames)
         finally:
             storage.forget(step)
-        left_alone = manager.left_alone(step, context.instance)
-        for asset, shown in making.shown.items():
-            shown.update(left_alone[asset])
-            yield dg.Output(shown, output_name=asset, metadata=making.metadata[asset])
-        if len(step.partitions) + len(step.kept) + len(step.left_out) > 1:
-            self._tell(context, making)
 
-    def _tell(self, context: dg.AssetExecutionContext, making: Making) -> None:
-        """Tell Dagster of each partition by itself: after a range, and of what is done when a step ends before its time."""
+    def _made(
+        self, context: dg.AssetExecutionContext, step: Step, manager: TableIOManager, frames: dict[str, Any]
+    ) -> Iterator[dg.Output[Any]]:
+        given = {name: getattr(context.resources, name) for name in self.resources}
+        reads_files = FILE in inspect.signature(self.function).parameters
+        source = getattr(context.resources, step.declaration.partitions) if reads_files else None
+        function = partial(self.function, **given)
+        making = Making(function, frames, step=step, manager=manager, log=context.log, source=source)
+        try:
+            making.make()
+        except Exception as error:
+            self._tell_what_was_done(context, making)
+            raise manager.recorded(
+                step, error, context.op_execution_context.get_step_execution_context()
+            ) from error
+        except BaseException:
+            manager.interrupted(step)
+            self._tell_what_was_done(context, making)
+            raise
+        left_alone = manager.left_alone(step, context.instance)
+        shown = {a: manager.by_key(step, a, its | left_alone[a]) for a, its in making.shown.items()}
+        for asset, its in shown.items():
+            of_the_run = making.metadata[asset] | manager.mixed_code(step, asset)
+            yield dg.Output(its, output_name=asset, metadata=of_the_run)
+            if len(step.keys) > 1:
+                self._tell_partitions(context, asset, its, of_the_run)
+        # Dagster takes the outputs one by one as they are yielded: by now it has them all
+        manager.told(step)
+
+    def _tell_what_was_done(self, context: dg.AssetExecutionContext, making: Making) -> None:
+        """Tell Dagster of what was committed when a step ends before its time."""
         for asset, shown in making.shown.items():
-            if shown:
-                self._tell_partitions(context, asset, shown, making.metadata[asset])
+            done = making.manager.by_key(making.step, asset, shown)
+            self._tell_partitions(context, asset, done, making.metadata[asset])
+        making.manager.told(making.step)
 
     def _tell_partitions(
         self,
@@ -162,59 +186,75 @@ class PipelineAsset:
         of_the_run: Mapping[str, Any],
     ) -> None:
         """One event a partition with its own data version: for a range Dagster writes one version for all of it."""
-        last = list(shown)[-1]
-        for partition, its in shown.items():
-            # the asset's page shows the last event: what belongs to the whole run goes there
-            more = of_the_run if partition == last else {}
-            context.log_event(
-                dg.AssetMaterialization(
-                    asset,
-                    partition=partition,
-                    metadata={**its.metadata, **more},
-                    tags={"dagster/data_version": its.content_version},
-                )
-            )
+        # the asset's page shows the last event: what belongs to the whole run goes there
+        last = list(shown)[-1] if shown else None
+        events = [
+            its.event(asset, partition, of_the_run if partition == last else None)
+            for partition, its in shown.items()
+        ]
+        log_together(context.op_execution_context.get_step_execution_context(), events)
 
 
-def pipeline_asset(
+def day_asset(
     *,
-    partitions: PartitionKind,
     reads: Mapping[str, Read],
     group: str,
     kinds: tuple[str, ...],
-    makes: Mapping[str, str] | None = None,
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     libraries: tuple[str, ...] = (),
     code: tuple[type, ...] = (),
     one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
-    """Declare a function as an asset of the pipeline; its docstring is the asset's catalogue entry.
+    """Declare a function of days as an asset of the pipeline; its docstring is the asset's catalogue entry.
 
-    A run makes any range of partitions, unless the function takes `one_partition_a_run`. Another version of one of the
+    A run makes any range of days, unless the function takes `one_partition_a_run`. Another version of one of the
     `libraries` makes all of its outputs out of date, as another meaning of its code does; `code` names classes of ours
-    that it meets only as objects that it is given. A function that makes several tables names them in `makes`, with a
-    catalogue entry for each, and returns a mapping from name to frame.
+    that it meets only as objects that it is given.
     """
 
     def declare(function: Callable[..., Any]) -> PipelineAsset:
-        name = function.__name__
-        described = makes or {name: inspect.cleandoc(function.__doc__ or "")}
         declaration = Declaration(
-            name=name,
-            makes=tuple(described),
-            partitions=partitions,
+            name=function.__name__,
+            makes=(function.__name__,),
             reads=reads,
+            parameters=parameters,
+            code_version=_code_version(function, (function.__name__,), libraries, code),
+        )
+        descriptions = {function.__name__: inspect.cleandoc(function.__doc__ or "")}
+        return PipelineAsset(function, declaration, descriptions, group, kinds, one_partition_a_run)
+
+    return declare
+
+
+def file_asset(
+    files: FileSet,
+    *,
+    reads: tuple[str, ...] = (),
+    makes: Mapping[str, str] | None = None,
+    kinds: tuple[str, ...] = ("python", "parquet"),
+    parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
+    libraries: tuple[str, ...] = (),
+    code: tuple[type, ...] = (),
+) -> Callable[[Callable[..., Any]], PipelineAsset]:
+    """Declare a function of one file of a set as an asset of the pipeline; see `day_asset` for the rest.
+
+    `reads` names assets of the same files; a function without a parameter `file` is made from these alone. It returns a
+    row, several, or a frame, without the file's name; one that makes several tables names them in `makes`, with a
+    catalogue entry for each, and returns a mapping from their names.
+    """
+
+    def declare(function: Callable[..., Any]) -> PipelineAsset:
+        described = makes or {function.__name__: inspect.cleandoc(function.__doc__ or "")}
+        of_the_file = (files.name,) if FILE in inspect.signature(function).parameters else ()
+        declaration = Declaration(
+            name=function.__name__,
+            makes=tuple(described),
+            reads={name: SameKey() for name in (*of_the_file, *reads)},
+            files=files,
             parameters=parameters,
             code_version=_code_version(function, tuple(described), libraries, code),
         )
-        return PipelineAsset(
-            function,
-            declaration,
-            descriptions=described,
-            group=group,
-            kinds=kinds,
-            one_partition_a_run=one_partition_a_run,
-        )
+        return PipelineAsset(function, declaration, described, files.group, kinds)
 
     return declare
 

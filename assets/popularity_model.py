@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.reads import Days
 from photo_popularity.domain.evaluation import holdout_metrics
@@ -15,8 +15,7 @@ TRAINING_NIGHTS = 90
 SEED = 0
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={"training_examples": Days(1 - TRAINING_NIGHTS)},
     libraries=("scikit-learn",),
     group="popularity",

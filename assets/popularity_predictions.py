@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from assets.pictures import picture
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.files import key_of
 from partitions.reads import FilesListedUntilDay, SameKey, UntilDay
@@ -21,8 +21,7 @@ from resources.sources import FileSource
 PHOTOS_SHOWN = 10
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={
         "popularity_model": SameKey(),
         "photo_features": SameKey(),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from assets.pipeline_asset import pipeline_asset
+from assets.pipeline_asset import day_asset
 from assets.progress import Work
 from partitions.reads import Days
 from photo_popularity.domain.popularity import LABEL_DAYS, build_examples
 
 
-@pipeline_asset(
-    partitions="days",
+@day_asset(
     reads={"photo_features": Days(-LABEL_DAYS, -LABEL_DAYS), "behavior_signals": Days(1 - LABEL_DAYS)},
     group="popularity",
     kinds=("pandas", "parquet"),

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from photo_popularity.domain.schemas import MODELS, SCHEMAS, TIMESTAMP
+from resources.json_object import JsonObject
 from resources.outputs import OutputReader, beside
 
 MODEL = "popularity_model"
@@ -62,11 +63,12 @@ def _executions(reader: OutputReader) -> list[dict[str, Any]]:
 def _current_outputs(reader: OutputReader) -> list[dict[str, Any]]:
     return [
         {
-            **vars(output),
+            **output._asdict(),
             "asset": asset,
             "partition": partition,
             "path": "" if output.quarantined else reader.url(output),
-            "detail": json.dumps(dict(output.detail), sort_keys=True),
+            "detail": JsonObject.of(output.detail).text,
+            "inputs": JsonObject.of(output.inputs).text,
         }
         for asset in ASSETS
         for partition, output in sorted(reader.catalog.current(asset).items())
@@ -114,6 +116,8 @@ CATALOG_TABLES: dict[str, CatalogTable] = {
                 "path": TEXT,
                 "rows": WHOLE_NUMBER,
                 "bytes": WHOLE_NUMBER,
+                "inputs": TEXT,
+                "fingerprint": TEXT,
                 "environment": TEXT,
                 "run_id": TEXT,
                 "detail": TEXT,

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from partitions.files import LOG_FILES, PHOTO_FILES
 from photo_popularity.domain.schemas import SCHEMAS
 from photo_popularity.rules import (
     Checked,
@@ -26,6 +25,7 @@ from photo_popularity.rules import (
 )
 from resources.event_log import ResultOfAllPartitions, checked_materializations
 from resources.io_managers import partitions_of_run
+from resources.pipeline import Declaration, Pipeline
 from resources.table_storage import TableStorage
 
 EXAMPLES_SHOWN = 10
@@ -48,17 +48,25 @@ RULES: tuple[tuple[str, str, Rule, dg.AssetCheckSeverity], ...] = (
 )
 
 
-def build_checks(kinds: Mapping[str, str], days: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
-    """All checks; `kinds` maps an asset to the kind of its partitions. Those that are errors block what is downstream."""
-    partitions = {"days": days, "photo_files": PHOTO_FILES, "log_files": LOG_FILES}
+def build_checks(pipeline: Pipeline, days: dg.PartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """All checks. Those that are errors block what is downstream."""
     return [
-        _build(asset, name, rule, severity, partitions[kinds[asset]]) for asset, name, rule, severity in RULES
+        _build(asset, name, rule, severity=severity, step=pipeline.by_asset[asset], days=days)
+        for asset, name, rule, severity in RULES
     ]
 
 
 def _build(
-    asset: str, name: str, rule: Rule, severity: dg.AssetCheckSeverity, definition: dg.PartitionsDefinition
+    asset: str,
+    name: str,
+    rule: Rule,
+    *,
+    severity: dg.AssetCheckSeverity,
+    step: Declaration,
+    days: dg.PartitionsDefinition,
 ) -> dg.AssetChecksDefinition:
+    definition = step.files.partitions if step.files else days
+
     @dg.asset_check(
         asset=asset,
         name=name,
@@ -70,26 +78,26 @@ def _build(
         context: dg.AssetCheckExecutionContext, storage: dg.ResourceParam[TableStorage]
     ) -> dg.AssetCheckResult:
         # launched alone from the asset's page it names no partition, and looks at all of them
-        wanted = partitions_of_run(context.run.tags, definition, context.instance) or None
-        checked = Checked.read(storage, asset, wanted)
+        keys = partitions_of_run(context.run.tags, definition, context.instance)
+        checked = Checked.read(storage, asset, keys or None)
         result = evaluate(rule, checked, severity)
-        a_range = len(wanted or checked.partitions) > 1
-        parts = list(checked.each()) if a_range else [checked]
-        found = [
-            result if result.passed or len(parts) == 1 else evaluate(rule, part, severity) for part in parts
-        ]
-        if a_range:
-            targets = checked_materializations(context.instance, asset, checked.partitions)
-            for part, told in zip(parts, found, strict=True):
-                event = _of_partition(asset, name, part.partitions[0], told, targets)
+        parts = checked.by_key() if len(keys) != 1 else {keys[0]: checked}
+        found = {
+            key: result if result.passed or len(parts) == 1 else evaluate(rule, part, severity)
+            for key, part in parts.items()
+        }
+        if len(keys) != 1:
+            targets = checked_materializations(context.instance, asset, list(parts))
+            for key, told in found.items():
+                event = _of_partition(asset, name, key, told, targets)
                 # it does take an evaluation; its annotation does not say so
                 context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if severity == ERROR and not result.passed:
             outputs = checked.outputs(asset)
-            broken = [part for part, told in zip(parts, found, strict=True) if not told.passed]
-            refused = {key: outputs[key] for part in broken or parts for key in part.partitions}
+            broken = [parts[key] for key, told in found.items() if not told.passed]
+            refused = {key: outputs[key] for part in broken or parts.values() for key in part.partitions}
             storage.catalog.reject(asset, refused, f"the check {name}: {result.description}")
-        return result if wanted else ResultOfAllPartitions(**result._asdict())
+        return result if keys else ResultOfAllPartitions(**result._asdict())
 
     return check
 

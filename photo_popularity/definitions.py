@@ -58,13 +58,10 @@ def build_defs(
     installation = installation or install(environment, PIPELINE)
     settings = environment.settings
     days = day_partitions(settings.first_partition_day)
-    kinds = {asset: step.partitions for step in PIPELINE.steps for asset in step.makes}
-    definitions = [asset.definition(days) for asset in ASSETS]
-    day_assets = [asset for asset, kind in kinds.items() if kind == "days"]
     return dg.Definitions(
-        assets=[*source_specs(), *definitions],
-        asset_checks=build_checks(kinds, days),
-        jobs=[*build_jobs(day_assets), ordered_backfill_job],
+        assets=[*source_specs(PIPELINE), *(asset.definition(days) for asset in ASSETS)],
+        asset_checks=build_checks(PIPELINE, days),
+        jobs=[*build_jobs(PIPELINE), ordered_backfill_job],
         schedules=[build_nightly_schedule(installation)],
         sensors=build_sensors(installation, build_notifier(settings.failure_webhook)),
         executor=dg.in_process_executor,
@@ -73,8 +70,7 @@ def build_defs(
             "storage": installation.storage,
             "table_io_manager": TableIOManager(installation.storage),
             "photo_database": installation.photo_database,
-            "photo_files": installation.photo_files,
-            "log_files": installation.log_files,
+            **installation.file_sources,
             "classifier": installation.classifier,
             "environment": environment,
         },

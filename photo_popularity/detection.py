@@ -5,12 +5,12 @@ Level-triggered: the difference is taken anew each time, so a lost event cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
-from partitions.files import FILE_PARTITIONS, add_keys
+from partitions.placing import align_keys
 from resources.catalog_records import Output
 from resources.installation import Installation
 
@@ -26,6 +26,8 @@ class Changes:
     unsettled: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unchanged: int = 0
+    present: Mapping[str, Output] = field(default_factory=dict, repr=False, compare=False)
+    """What of the source the catalog has now."""
 
     @property
     def nothing_is_left(self) -> bool:
@@ -45,8 +47,14 @@ class Changes:
 def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Changes:
     """The pure difference of two states of a source."""
     both = before.keys() & now.keys()
-    changed = {key for key in both if before[key].content_version != now[key].content_version}
-    touched = {key for key in both - changed if dict(before[key].detail) != dict(now[key].detail)}
+    changed = {
+        key
+        for key in both
+        if before[key] is not now[key] and before[key].content_version != now[key].content_version
+    }
+    touched = {
+        key for key in both - changed if before[key] is not now[key] and before[key].detail != now[key].detail
+    }
     return Changes(
         added=tuple(sorted(now.keys() - before.keys())),
         changed=tuple(sorted(changed)),
@@ -67,37 +75,45 @@ def detect_files(
     before = catalog.current(source)
     state = installation.file_sources[source].state(before, quiet_seconds=quiet_seconds)
     unsettled = {key: before[key] for key in state.unsettled if key in before}
-    found = difference(before, {**state.files, **unsettled})
+    present = {**state.files, **unsettled}
+    found = difference(before, present)
     moved = (*found.added, *found.changed, *found.touched)
     if moved:
         catalog.set_current(source, {key: state.files[key] for key in moved})
     if found.removed:
-        _withdraw(installation, source, found.removed)
-    _align_keys(instance, source, {*state.files, *unsettled})
-    _show(instance, source, found, present=len({**state.files, **unsettled}))
+        catalog.withdraw(source, found.removed)
+    _withdraw_what_has_no_file(installation, source)
+    grain = installation.pipeline.file_sets[source].grain
+    new = align_keys(instance, source, {grain(file) for file in present})
+    _tell_of_new_keys(installation, source, set(new))
+    _show(instance, source, found, present=len(present))
     unreadable = (
         f"{source}: {key} cannot be read ({why}); check its permissions"
         for key, why in state.unreadable.items()
     )
-    return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)))
+    return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)), present=present)
 
 
-def _withdraw(installation: Installation, source: str, removed: tuple[str, ...]) -> None:
-    # outputs first: whenever this is cut short, the next look finds the files gone again
-    for step in installation.pipeline.steps:
-        if step.partitions == source:
+def _withdraw_what_has_no_file(installation: Installation, source: str) -> None:
+    """Withdraw the outputs of files that are gone, also of one that went while a run was at work on it."""
+    catalog, files = installation.catalog, installation.pipeline.file_sets[source]
+    for step in installation.pipeline.of_files(source):
+        for asset in step.makes:
+            gone = catalog.without_source(asset, source)
+            if gone:
+                catalog.withdraw(asset, gone)
+                # where the key stays, as a folder's does, its page is to say what is left
+                catalog.note_untold(asset, [file for file in gone if files.grain(file) != file])
+
+
+def _tell_of_new_keys(installation: Installation, source: str, new: Set[str]) -> None:
+    """Dagster knows nothing of a key that is new to it, though what belongs to it may have been made long ago."""
+    if new:
+        grain = installation.pipeline.file_sets[source].grain
+        for step in installation.pipeline.of_files(source):
             for asset in step.makes:
-                present = installation.catalog.current(asset)
-                installation.catalog.withdraw(asset, [key for key in removed if key in present])
-    installation.catalog.withdraw(source, removed)
-
-
-def _align_keys(instance: dg.DagsterInstance, source: str, files: Iterable[str]) -> None:
-    """Give Dagster a key for each file, and for nothing else."""
-    wanted = sorted(files)
-    for key in set(instance.get_dynamic_partitions(source)).difference(wanted):
-        instance.delete_dynamic_partition(source, key)
-    add_keys(instance, FILE_PARTITIONS[source], wanted)
+                made = [file for file in installation.catalog.current(asset) if grain(file) in new]
+                installation.catalog.note_untold(asset, made)
 
 
 def _show(instance: dg.DagsterInstance, source: str, found: Changes, *, present: int) -> None:
@@ -129,8 +145,7 @@ def withdraw_another_site(installation: Installation, detected: Mapping[str, Cha
     """
     if not (detected["photo_files"].nothing_is_left and detected["photo_database"].nothing_is_left):
         return False
-    for step in installation.pipeline.steps:
-        if step.partitions == "days":
-            for asset in step.makes:
-                installation.catalog.withdraw(asset, list(installation.catalog.current(asset)))
+    for step in installation.pipeline.of_days:
+        for asset in step.makes:
+            installation.catalog.withdraw(asset, list(installation.catalog.current(asset)))
     return True

@@ -6,35 +6,22 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
+from partitions.file_sets import FileSet
+from resources.pipeline import DAYS, Declaration, Pipeline
+
 BACKFILL_TAG = "photo_popularity/backfill"
 # dagster.yaml lets one run at a time work on a source
 SOURCE_TAG = "photo_popularity/source"
 
-PHOTO_FILES_JOB = "photo_files_job"
-LOG_FILES_JOB = "log_files_job"
 PHOTO_DATABASE_JOB = "photo_database_job"
 BEHAVIOR_JOB = "behavior_job"
 NIGHTLY_JOB = "nightly_job"
 
-JOB_OF_KIND = {"photo_files": PHOTO_FILES_JOB, "log_files": LOG_FILES_JOB, "days": NIGHTLY_JOB}
-"""The job that holds every asset of a kind of partitions: subsets of it are launched."""
 
-
-def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinition]:
+def build_jobs(pipeline: Pipeline) -> list[dg.UnresolvedAssetJobDefinition]:
     """The asset jobs."""
     return [
-        dg.define_asset_job(
-            PHOTO_FILES_JOB,
-            dg.AssetSelection.assets("photo_content", "cat_dog_scores"),
-            description="Read and classify photo files: those that came or changed, in one run.",
-            tags={SOURCE_TAG: "photo_files"},
-        ),
-        dg.define_asset_job(
-            LOG_FILES_JOB,
-            dg.AssetSelection.assets("log_signals", "quarantined_lines"),
-            description="Scan access log files: those that came or changed, in one run.",
-            tags={SOURCE_TAG: "log_files"},
-        ),
+        *(file_job(pipeline, files) for files in pipeline.file_sets.values()),
         dg.define_asset_job(
             PHOTO_DATABASE_JOB,
             dg.AssetSelection.assets("photo_metadata"),
@@ -48,10 +35,29 @@ def build_jobs(day_assets: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinitio
         ),
         dg.define_asset_job(
             NIGHTLY_JOB,
-            dg.AssetSelection.assets(*day_assets),
+            dg.AssetSelection.assets(*_assets(pipeline.of_days)),
             description="The night: metadata, behaviour, features, examples, model, evaluation and predictions of a day.",
         ),
     ]
+
+
+def file_job(pipeline: Pipeline, files: FileSet) -> dg.UnresolvedAssetJobDefinition:
+    """The job of all that is made of the files of a set."""
+    return dg.define_asset_job(
+        files.job,
+        dg.AssetSelection.assets(*_assets(pipeline.of_files(files.name))),
+        description=f"Work on each {files.noun} that came or changed, all in one run.",
+        tags={SOURCE_TAG: files.name},
+    )
+
+
+def job_of(pipeline: Pipeline, kind: str) -> str:
+    """The job that holds every asset of a kind of partitions: subsets of it are launched."""
+    return NIGHTLY_JOB if kind == DAYS else pipeline.file_sets[kind].job
+
+
+def _assets(steps: Iterable[Declaration]) -> list[str]:
+    return [asset for step in steps for asset in step.makes]
 
 
 def run_here(

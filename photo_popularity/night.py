@@ -15,7 +15,8 @@ import dagster as dg
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files, withdraw_another_site
 from photo_popularity.domain.errors import InputError
-from photo_popularity.jobs import JOB_OF_KIND, run_here
+from photo_popularity.healing import heal
+from photo_popularity.jobs import job_of, run_here
 from photo_popularity.planning import (
     Batch,
     assets_of,
@@ -29,8 +30,6 @@ from resources.environment import Environment
 from resources.installation import Installation, install
 from resources.io_managers import LAUNCHED_BY_TAG
 from resources.sources import SourceUnavailable
-
-FILE_STEPS = ("photo_content", "cat_dog_scores", "log_signals")
 
 
 class Observer:
@@ -83,6 +82,7 @@ def run_night(
             f"the night of {until} is not over yet (UTC); the last one that is, is {yesterday()}"
         )
     installation = install(environment, PIPELINE)
+    heal(installation, instance)
     night = Night(environment)
     unusable = _detect(night, installation, instance, observer)
     launch = partial(_launch, instance=instance, run_config=run_config)
@@ -90,7 +90,7 @@ def run_night(
         night,
         installation,
         partial(launch, build(environment, installation)),
-        steps=FILE_STEPS,
+        steps=tuple(step.name for step in PIPELINE.steps if step.files),
         observer=observer,
     )
     if unusable:
@@ -118,9 +118,8 @@ def _detect(
     """Compare every source with the catalog; one that cannot be used does not keep the others from being read."""
     unusable: list[Exception] = []
     detections: dict[str, Callable[[], Changes]] = {
-        "photo_files": lambda: detect_files(installation, "photo_files", instance),
-        "log_files": lambda: detect_files(installation, "log_files", instance),
-        "photo_database": lambda: detect_database(installation, instance),
+        **{name: partial(detect_files, installation, name, instance) for name in installation.file_sources},
+        "photo_database": partial(detect_database, installation, instance),
     }
     for source, detect in detections.items():
         try:
@@ -170,9 +169,9 @@ def _launch(
     run_config: dg.RunConfig | None,
 ) -> dg.ExecuteInProcessResult:
     return run_here(
-        definitions.resolve_job_def(JOB_OF_KIND[batch.kind]),
+        definitions.resolve_job_def(job_of(installation.pipeline, batch.kind)),
         instance,
         assets=assets_of(installation, batch),
-        tags={**range_tags(batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
+        tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
         run_config=run_config,
     )

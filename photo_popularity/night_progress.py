@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from photo_popularity.definitions import PIPELINE
 from photo_popularity.detection import Changes
 from photo_popularity.night import Observer
 from photo_popularity.planning import Batch
 from photo_popularity.text import counted, in_one_line, shortened
+from resources.pipeline import DAYS
 
 WARNINGS_SHOWN = 3
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
-NOUNS = {"photo_files": "photo file", "log_files": "log file", "days": "day"}
 
 
 class ConsoleObserver(Observer):
@@ -140,10 +141,14 @@ def _cause(event: dg.DagsterEvent) -> str:
     return data.error.message if data.error else "no cause given"
 
 
+def _noun(kind: str) -> str:
+    return "day" if kind == DAYS else PIPELINE.file_sets[kind].noun
+
+
 def _work(batch: Batch) -> str:
     keys = batch.partitions
-    what = counted(len(keys), NOUNS[batch.kind])
-    if batch.kind == "days":
+    what = counted(len(keys), _noun(batch.kind))
+    if batch.kind == DAYS:
         what = f"{keys[0]}" if len(keys) == 1 else f"{what}, {keys[0]} to {keys[-1]}"
     elif len(keys) == 1:
         what = keys[0]

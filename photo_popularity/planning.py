@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from partitions.days import contiguous, days_between
-from partitions.files import FILE_PARTITIONS, add_keys, place_together
+from partitions.placing import place_together
 from photo_popularity.domain.errors import InputError
 from photo_popularity.rules import LOGS_END_EARLY_BY, logs_end
 from resources.installation import Installation
@@ -21,18 +21,18 @@ from resources.io_managers import (
     WORK_ORDER_TAG,
     work_order,
 )
-from resources.pipeline import Declaration, PartitionKind, Snapshot
+from resources.pipeline import DAYS, Declaration, Snapshot
 
 NIGHTLY_ASSETS = ("popularity_model", "model_evaluation", "popularity_predictions")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Steps and partitions that one run makes: days are contiguous, files are placed together first."""
+    """Steps that one run makes, for contiguous days or for files of the set named by `kind`."""
 
     steps: tuple[str, ...]
     partitions: tuple[str, ...]
-    kind: PartitionKind
+    kind: str
 
 
 def yesterday() -> date:
@@ -72,7 +72,7 @@ def expected_partitions(
     installation: Installation, step: Declaration, night: date, snapshot: Snapshot
 ) -> list[str]:
     """The partitions of the step that should exist once the night is done."""
-    if step.partitions != "days":
+    if step.files is not None:
         return sorted(snapshot.outputs(step.partitions).keys() - snapshot.without_input(step).keys())
     if step.name in NIGHTLY_ASSETS:
         return [str(night)]
@@ -94,15 +94,16 @@ def next_batch(
     *,
     steps: tuple[str, ...] | None = None,
     done: Set[tuple[str, str]] = frozenset(),
+    snapshot: Snapshot | None = None,
 ) -> Batch | None:
     """The next run: the first step that has partitions out of date, with all later ones that need the same; None at rest.
 
     `steps` limits the choice. Partitions in `done`, (step, partition), are not taken again, and what reads an output
-    that a check has rejected waits until that is made again.
+    that a check has rejected waits until that is made again. A `snapshot` saves reading the catalog once more.
     """
-    snapshot = Snapshot(installation.catalog)
+    snapshot = snapshot or Snapshot(installation.catalog)
     chosen: list[str] = []
-    kind: PartitionKind = "days"
+    kind = DAYS
     wanted: list[str] = []
     made: set[str] = set()
     unsettled: set[str] = set()  # assets that are to change, and not or not wholly in this run
@@ -110,13 +111,13 @@ def next_batch(
         if steps is not None and step.name not in steps:
             continue
         stale = _startable(installation, step, night, snapshot, done)
-        if step.partitions != "days" and not made.intersection(step.reads):
+        if step.files is not None and not made.intersection(step.reads):
             # what could not be made of a file keeps no other file waiting
             lacking = snapshot.lacking(step, stale)
             stale = [key for key in stale if key not in lacking]
         if stale and not chosen:
-            kind, wanted = step.partitions, contiguous(stale)[0] if step.partitions == "days" else stale
-        fits = step.partitions == kind and set(wanted) <= set(stale) and (kind == "days" or wanted == stale)
+            kind, wanted = step.partitions, contiguous(stale)[0] if step.files is None else stale
+        fits = step.partitions == kind and set(wanted) <= set(stale) and (kind == DAYS or wanted == stale)
         if stale and fits and not unsettled.intersection(step.reads):
             chosen.append(step.name)
             made.update(step.makes)
@@ -143,22 +144,21 @@ def assets_of(installation: Installation, batch: Batch) -> list[str]:
     return [asset for step in installation.pipeline.steps if step.name in batch.steps for asset in step.makes]
 
 
-def range_tags(batch: Batch, instance: dg.DagsterInstance) -> dict[str, str]:
+def range_tags(installation: Installation, batch: Batch, instance: dg.DagsterInstance) -> dict[str, str]:
     """The tags of a run that makes the batch; file keys are placed together first.
 
     Keys may be moved again before the run starts, by another that wants some of them: the work order lets it notice.
     """
-    first, last = batch.partitions[0], batch.partitions[-1]
-    if len(batch.partitions) == 1:
-        if batch.kind != "days":
-            add_keys(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
-        return {PARTITION_TAG: first, ONLY_OUT_OF_DATE_TAG: "yes"}
-    if batch.kind == "days":
-        return {RANGE_START_TAG: first, RANGE_END_TAG: last, ONLY_OUT_OF_DATE_TAG: "yes"}
-    first, last = place_together(instance, FILE_PARTITIONS[batch.kind], batch.partitions)
-    return {
-        RANGE_START_TAG: first,
-        RANGE_END_TAG: last,
-        WORK_ORDER_TAG: work_order(batch.partitions),
-        ONLY_OUT_OF_DATE_TAG: "yes",
-    }
+    tags = {ONLY_OUT_OF_DATE_TAG: "yes"}
+    if batch.kind == DAYS:
+        keys = batch.partitions
+        first, last = keys[0], keys[-1]
+    else:
+        grain = installation.pipeline.file_sets[batch.kind].grain
+        keys = tuple(sorted({grain(file) for file in batch.partitions}))
+        first, last = place_together(instance, batch.kind, keys)
+    if len(keys) == 1:
+        return {PARTITION_TAG: first, **tags}
+    if batch.kind != DAYS:
+        tags[WORK_ORDER_TAG] = work_order(keys)
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last, **tags}

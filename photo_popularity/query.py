@@ -7,14 +7,18 @@ answer comes at once.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from partitions.files import file_of
 from photo_popularity.catalog_tables import CATALOG_TABLES
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
+from resources.catalog_records import Output
 from resources.environment import Environment
+from resources.output_parts import folder_of
 from resources.outputs import OutputReader, read_outputs
 
 if TYPE_CHECKING:
@@ -70,13 +74,17 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
     allowed: list[str] = []
     for name in names:
         outputs = reader.catalog.current(name) if name in SCHEMAS else {}
-        urls = [reader.url(output) for _, output in sorted(outputs.items()) if not output.quarantined]
+        made = {key: output for key, output in sorted(outputs.items()) if not output.quarantined}
+        urls = list(dict.fromkeys(reader.url(output) for output in made.values()))
         if any("://" in url for url in urls) and not any("://" in url for url in allowed):
             # every environment's object store is the same, with other credentials at most
             connection.register_filesystem(next(iter(reader.files.values())).root.fs)
         allowed += urls + [_without_wildcards(url) for url in urls if url != _without_wildcards(url)]
         if urls:
-            connection.execute(_view(name, urls))
+            shared = _rows_wanted(name, made, reader)
+            if shared is not None:
+                connection.register(f"{name} wanted", shared)
+            connection.execute(_view(name, urls, only_wanted=shared is not None))
         else:
             known = CATALOG_TABLES.get(name)
             rows = known.read(reader) if known else SCHEMAS[name].arrow.empty_table()
@@ -86,11 +94,23 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
     connection.execute("SET lock_configuration = true")
 
 
-def _view(name: str, urls: list[str]) -> str:
+def _rows_wanted(name: str, made: Mapping[str, Output], reader: OutputReader) -> pa.Table | None:
+    """Where files of several partitions share a stored one, whose rows count in it: another may have newer ones."""
+    if all(output.path.startswith(f"{folder_of(name, key)}/") for key, output in made.items()):
+        return None
+    column = SCHEMAS[name].partition_column
+    stored = [reader.url(output) for output in made.values()]
+    return pa.table({"filename": stored, column: [file_of(key) for key in made]})
+
+
+def _view(name: str, urls: list[str], *, only_wanted: bool) -> str:
     columns = ", ".join(f'"{column}"' for column in SCHEMAS[name].columns)
     files = ", ".join(_literal(_without_wildcards(url)) for url in urls)
     # the path of a photo's file may hold "a=b", which makes no column here
-    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)'
+    rows = f"read_parquet([{files}], hive_partitioning = false, filename = {only_wanted})"
+    if only_wanted:
+        rows += f' SEMI JOIN "{name} wanted" USING (filename, "{SCHEMAS[name].partition_column}")'
+    return f'CREATE VIEW "{name}" AS SELECT {columns} FROM {rows}'
 
 
 def _literal(text: str) -> str:

@@ -16,12 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from partitions.files import key_of
+from photo_popularity.domain.errors import InputError
+from photo_popularity.planning import NIGHTLY_ASSETS
 from photo_popularity.query import run_query
 from photo_popularity.report_results import heading, print_model, print_most_popular, table_of
 from photo_popularity.text import counted, in_one_line, shortened, size
 from resources.catalog_records import Execution
 from resources.databases import told
 from resources.installation import Installation
+from resources.pipeline import DATABASE
 
 if TYPE_CHECKING:
     from photo_popularity.detection import Changes
@@ -29,11 +32,6 @@ if TYPE_CHECKING:
 
 EXAMPLES_SHOWN = 5
 OF_COURSE = ("started", "succeeded")
-SOURCES = {
-    "photo_files": ("photo folder", "file"),
-    "log_files": ("log folder", "file"),
-    "photo_database": ("photo database", "upload day"),
-}
 
 
 def print_report(
@@ -129,10 +127,13 @@ def _refused(installation: Installation) -> dict[tuple[str, str], list[str]]:
 def _print_sources(console: Console, installation: Installation, detected: Mapping[str, Changes]) -> None:
     heading(console, "Sources")
     table = Table.grid(padding=(0, 2))
-    for source, (name, unit) in SOURCES.items():
+    units = {name: files.noun for name, files in installation.pipeline.file_sets.items()}
+    for source, unit in {**units, DATABASE: "upload day"}.items():
         present = len(installation.catalog.current(source))
         changes = detected.get(source)
-        table.add_row(name, counted(present, unit), str(changes) if changes is not None else "")
+        table.add_row(
+            source.replace("_", " "), counted(present, unit), str(changes) if changes is not None else ""
+        )
     console.print(table)
     for changes in detected.values():
         _print_some(console, "from the sources", "warning", changes.warnings)
@@ -143,6 +144,7 @@ def _print_sources(console: Console, installation: Installation, detected: Mappi
     _print_lines(console, installation)
     _print_unreadable_photos(console, installation)
     _print_quarantined(console, installation)
+    _print_mixed_code(console, installation)
     _print_strays(console, installation)
 
 
@@ -179,6 +181,24 @@ def _print_quarantined(console: Console, installation: Installation) -> None:
         if output.quarantined
     ]
     _print_some(console, "quarantined, and the rest is built without it", "file", found)
+
+
+def _print_mixed_code(console: Console, installation: Installation) -> None:
+    """Assets of which a part was made by other code or parameters than now, and should not have been left so."""
+    for step in installation.pipeline.steps:
+        try:
+            now = step.fingerprint(installation.environment)
+        except InputError:
+            continue  # a setting that cannot be used, which the step itself has told by now
+        # the nights before keep the models that they had
+        for asset in () if step.name in NIGHTLY_ASSETS else step.makes:
+            outputs = installation.catalog.current(asset)
+            others = sum(output.fingerprint != now for output in outputs.values())
+            if others:
+                told = (
+                    f"{asset}: {others:,} of {len(outputs):,} were made by other code or parameters than now"
+                )
+                console.print(Text(told, style="yellow"))
 
 
 def _print_strays(console: Console, installation: Installation) -> None:

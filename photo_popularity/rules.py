@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -47,11 +47,12 @@ class Checked:
     snapshot: Snapshot
 
     @classmethod
-    def read(cls, storage: TableStorage, asset: str, partitions: Sequence[str] | None) -> Checked:
-        """The asset as it is now in these partitions, or in all: those that are there."""
+    def read(cls, storage: TableStorage, asset: str, keys: Sequence[str] | None) -> Checked:
+        """The asset as it is now in these partitions of Dagster, or in all: the days or files that are there."""
         snapshot = Snapshot(storage.catalog)
         outputs = snapshot.readable(asset)
-        present = list(outputs) if partitions is None else [key for key in partitions if key in outputs]
+        wanted = outputs if keys is None else storage.pipeline.by_asset[asset].within(keys, outputs)
+        present = [key for key in wanted if key in outputs]
         rows = storage.read_table(asset, {key: outputs[key] for key in present})
         if not isinstance(rows, pd.DataFrame):
             cards = [{"day": pd.Timestamp(night), "card": dict(model.card)} for night, model in rows.items()]
@@ -70,13 +71,19 @@ class Checked:
         )
         return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame()
 
-    def each(self) -> Iterator[Checked]:
-        """The same, partition by partition."""
+    def by_key(self) -> dict[str, Checked]:
+        """The same, by Dagster's partition."""
         rows = by_partition(self.asset, self.rows, self.partitions)
         if self.asset not in SCHEMAS:
             rows = {f"{night:%Y-%m-%d}": its for night, its in self.rows.groupby("day")}
-        for key in self.partitions:
-            yield replace(self, rows=rows.get(key, self.rows.iloc[:0]), partitions=[key])
+        grain, together = self.storage.pipeline.by_asset[self.asset].grain, dict[str, list[str]]()
+        for partition in self.partitions:
+            together.setdefault(grain(partition), []).append(partition)
+        nothing = self.rows.iloc[:0]
+        return {
+            key: replace(self, rows=pd.concat([rows.get(p, nothing) for p in inside]), partitions=inside)
+            for key, inside in together.items()
+        }
 
 
 Rule = Callable[[Checked], Finding]

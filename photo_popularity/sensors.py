@@ -9,17 +9,18 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import partial
 
 import dagster as dg
 
+from partitions.file_sets import FileSet
 from photo_popularity.attempts import Attempts
 from photo_popularity.detection import Changes, detect_database, detect_files
 from photo_popularity.domain.errors import InputError
-from photo_popularity.jobs import LOG_FILES_JOB, NIGHTLY_JOB, PHOTO_DATABASE_JOB, PHOTO_FILES_JOB
+from photo_popularity.healing import heal, runs_in_flight
+from photo_popularity.jobs import NIGHTLY_JOB, PHOTO_DATABASE_JOB
 from photo_popularity.planning import (
-    NIGHTLY_ASSETS,
     Batch,
     assets_of,
     last_complete_day,
@@ -35,16 +36,6 @@ from resources.sources import SourceUnavailable
 
 SECONDS_BETWEEN_TICKS = 60
 QUIET_SECONDS = 30.0
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-    dg.DagsterRunStatus.SUSPENDED,
-]
-# a run whose process was killed stays "started" for ever
-LOST_AFTER = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -55,33 +46,30 @@ class Watched:
     steps: tuple[str, ...]
     detect: Callable[[dg.DagsterInstance], Changes]
     night: Callable[[], date] = yesterday
+    source: str = ""
+    """The file set that it lists, so that it need not be read from the catalog again."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The batch that a sensor may request now, None without one, what it would make; and how many have to wait."""
+
+    batch: Batch | None
+    work: str
+    waiting: int
 
 
 def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.SensorDefinition]:
     """All sensors; they are stopped until somebody starts them in the UI."""
-
-    def detect(source: str) -> Callable[[dg.DagsterInstance], Changes]:
-        return lambda instance: detect_files(installation, source, instance, quiet_seconds=QUIET_SECONDS)
-
-    photo_files = Watched(PHOTO_FILES_JOB, ("photo_content", "cat_dog_scores"), detect("photo_files"))
-    log_files = Watched(LOG_FILES_JOB, ("log_signals",), detect("log_files"))
     database = Watched(PHOTO_DATABASE_JOB, ("photo_metadata",), partial(detect_database, installation))
     days = Watched(
         NIGHTLY_JOB,
-        ("behavior_signals", "photo_features", "training_examples", *NIGHTLY_ASSETS),
-        lambda _: Changes(),
+        tuple(step.name for step in installation.pipeline.of_days if step.name != "photo_metadata"),
+        lambda instance: Changes(),
         night=lambda: last_complete_day(installation),
     )
     return [
-        _sensor(
-            "photo_files_sensor", "Photo files that came, changed or disappeared.", installation, photo_files
-        ),
-        _sensor(
-            "log_files_sensor",
-            "Log files that came, changed or disappeared, once they are quiet.",
-            installation,
-            log_files,
-        ),
+        *(file_sensor(installation, files) for files in installation.pipeline.file_sets.values()),
         _sensor(
             "photo_database_sensor",
             "Upload days whose photos changed in the database.",
@@ -98,6 +86,18 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
     ]
 
 
+def file_sensor(installation: Installation, files: FileSet) -> dg.SensorDefinition:
+    """The sensor of the files of a set."""
+    watched = Watched(
+        files.job,
+        tuple(step.name for step in installation.pipeline.of_files(files.name)),
+        partial(detect_files, installation, files.name, quiet_seconds=QUIET_SECONDS),
+        source=files.name,
+    )
+    description = f"Each {files.noun} that came, changed or disappeared, once it is quiet."
+    return _sensor(f"{files.name}_sensor", description, installation, watched)
+
+
 def _sensor(name: str, description: str, installation: Installation, watched: Watched) -> dg.SensorDefinition:
     @dg.sensor(
         name=name,
@@ -111,25 +111,28 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
                 skip_reason=f"a run of {watched.job_name} is in flight; what has changed waits for its end"
             )
         attempts, now = Attempts.from_cursor(context.cursor), time.time()
+        heal(installation, context.instance)
         try:
             changes = watched.detect(context.instance)
-            batch, waiting = _next_allowed(installation, watched, attempts, now)
+            snapshot = Snapshot(
+                installation.catalog, {watched.source: changes.present} if watched.source else {}
+            )
+            allowed = _next_allowed(installation, watched, attempts, snapshot, now)
         except (InputError, SourceUnavailable) as error:
             return dg.SensorResult(skip_reason=str(error))
         for warning in changes.warnings:
             context.log.warning(warning)
+        batch = allowed.batch
         if batch is None:
-            waits = (
-                f"{waiting} pieces of work were requested before and have not succeeded; they wait a while"
-            )
-            return dg.SensorResult(skip_reason=waits if waiting else "nothing is out of date")
+            waits = f"{allowed.waiting} pieces of work were requested before and have not succeeded; they wait a while"
+            return dg.SensorResult(skip_reason=waits if allowed.waiting else "nothing is out of date")
         # no run key: whether the same work may run once more is for the attempts to say
         request = dg.RunRequest(
             job_name=watched.job_name,
-            tags=range_tags(batch, context.instance),
+            tags=range_tags(installation, batch, context.instance),
             asset_selection=[dg.AssetKey(asset) for asset in assets_of(installation, batch)],
         )
-        started = attempts.with_start(work_of(installation, batch), now)
+        started = attempts.with_start(allowed.work, now)
         return dg.SensorResult(run_requests=[request], cursor=started.to_cursor())
 
     return sensor
@@ -137,57 +140,48 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
 
 def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watched: Watched) -> bool:
     """Whether a run of the sensor's job, or one that somebody launched for the same assets, has not ended yet."""
-    since = datetime.now(UTC) - LOST_AFTER
     steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
     assets = {dg.AssetKey(asset) for step in steps for asset in step.makes}
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT, updated_after=since))
     # a run without a selection makes all that its job holds, as the scheduled night does
-    made_by_day = [step for step in installation.pipeline.steps if step.partitions == "days"]
+    made_by_day = installation.pipeline.of_days
     whole = {NIGHTLY_JOB: {dg.AssetKey(asset) for step in made_by_day for asset in step.makes}}
     return any(
         run.job_name == watched.job_name or assets & (run.asset_selection or whole.get(run.job_name, set()))
-        for run in runs
+        for run in runs_in_flight(installation, instance)
     )
 
 
 def _next_allowed(
-    installation: Installation, watched: Watched, attempts: Attempts, now: float
-) -> tuple[Batch | None, int]:
-    """The first batch that need not wait, None without one; and how many have to."""
+    installation: Installation, watched: Watched, attempts: Attempts, snapshot: Snapshot, now: float
+) -> Allowed:
+    """The first batch that need not wait."""
     passed: set[tuple[str, str]] = set()
     waiting = 0
     night = watched.night()
-    while batch := next_batch(installation, night, steps=watched.steps, done=passed):
-        if attempts.may_start(work_of(installation, batch), now):
-            return batch, waiting
+    while batch := next_batch(installation, night, steps=watched.steps, done=passed, snapshot=snapshot):
+        work = work_of(installation, batch, snapshot)
+        if attempts.may_start(work, now):
+            return Allowed(batch, work, waiting)
         waiting += 1
         passed.update((step, partition) for step in batch.steps for partition in batch.partitions)
-    return None, waiting
+    return Allowed(None, "", waiting)
 
 
-def work_of(installation: Installation, batch: Batch) -> str:
+def work_of(installation: Installation, batch: Batch, snapshot: Snapshot) -> str:
     """Digest of what a batch would make from which inputs, and of what it would replace.
 
     Content that returns to an earlier state replaces something else than at first, and so is other work.
     """
-    snapshot = Snapshot(installation.catalog)
-    steps = [step for step in installation.pipeline.steps if step.name in batch.steps]
-    fingerprints = {step.name: step.fingerprint(installation.environment) for step in steps}
-    pieces = [
-        (
-            step.name,
-            partition,
-            fingerprints[step.name],
-            sorted(snapshot.input_digests(step, partition).items()),
-            [
-                output.content_version
-                for asset in step.makes
-                if (output := snapshot.outputs(asset).get(partition))
-            ],
+    pieces = []
+    for step in (step for step in installation.pipeline.steps if step.name in batch.steps):
+        fingerprint, inputs = (
+            step.fingerprint(installation.environment),
+            snapshot.inputs(step, batch.partitions),
         )
-        for step in steps
-        for partition in batch.partitions
-    ]
+        made = [snapshot.outputs(asset) for asset in step.makes]
+        for partition in batch.partitions:
+            replaced = [outputs[partition].content_version for outputs in made if partition in outputs]
+            pieces.append((step.name, partition, fingerprint, sorted(inputs[partition].items()), replaced))
     return hashlib.sha256(repr(pieces).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -6,7 +6,9 @@ It is the truth that Dagster's events mirror, and the record for post-mortem whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,18 +18,22 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from resources.catalog_records import (
+    OUTPUT_COLUMNS,
     QUARANTINED,
     REJECTED,
     Execution,
+    Finished,
     Output,
+    Remembered,
+    Untold,
     execution_of,
     execution_values,
-    made_from,
     output_of,
     output_values,
     tables,
 )
 from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
+from resources.locks import FileLocks, Locks, ServerLocks
 
 Row = TypeVar("Row")
 ROWS_PER_STATEMENT = 500
@@ -40,7 +46,7 @@ class PublishedOutputs:
     """The current outputs in another environment's catalog: only ever read, and none while it does not exist."""
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
-        self._url, self._schema, self._table = database_url(url), schema, tables(schema).current
+        self._url, self._schema, self._tables = database_url(url), schema, tables(schema)
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -48,14 +54,26 @@ class PublishedOutputs:
 
     def current(self, asset: str) -> dict[str, Output]:
         """The current output of each partition of the asset."""
+        table = self._tables.current
+        if not self._has(table):
+            return {}
+        with self._engine.connect() as connection:
+            query = _outputs_of(table, asset, table.c.partition).where(~table.c.withdrawn)
+            with _no_search_for_garbage():
+                return {partition: output_of(values) for partition, *values in connection.execute(query)}
+
+    def made_before(self, asset: str, wanted: Collection[str]) -> dict[str, Remembered]:
+        """See `Catalog.made_before`."""
+        if not self._has(self._tables.memo):
+            return {}
+        with self._engine.connect() as connection:
+            return _remembered(connection, self._tables.memo, asset, wanted)
+
+    def _has(self, table: sa.Table) -> bool:
         file = sqlite_file(self._url)
         if file is not None and not file.exists():
-            return {}
-        if not sa.inspect(self._engine).has_table(self._table.name, schema=self._schema):
-            return {}
-        query = sa.select(self._table).where(self._table.c.asset == asset, ~self._table.c.withdrawn)
-        with self._engine.connect() as connection:
-            return {row.partition: output_of(row) for row in connection.execute(query)}
+            return False
+        return sa.inspect(self._engine).has_table(table.name, schema=self._schema)
 
 
 class Catalog:
@@ -70,7 +88,7 @@ class Catalog:
         self._url, self._schema, self._published = database_url(url), schema, published
         self._tables = tables(schema)
         self._current, self._executions = self._tables.current, self._tables.executions
-        self._memo = self._tables.memo
+        self._memo, self._untold = self._tables.memo, self._tables.untold
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -91,17 +109,35 @@ class Catalog:
         """The current output of each partition of the asset."""
         outputs = self._published.current(asset) if self._published else {}
         with self._engine.connect() as connection:
-            for row in connection.execute(sa.select(self._current).where(self._current.c.asset == asset)):
-                if row.withdrawn:
-                    outputs.pop(row.partition, None)
-                else:
-                    outputs[row.partition] = output_of(row)
+            table = self._current
+            query = _outputs_of(table, asset, table.c.partition, table.c.withdrawn)
+            with _no_search_for_garbage():
+                for partition, withdrawn, *values in connection.execute(query):
+                    if withdrawn:
+                        outputs.pop(partition, None)
+                    else:
+                        outputs[partition] = output_of(values)
         return outputs
+
+    @cached_property
+    def locks(self) -> Locks:
+        """The locks of this environment."""
+        file = sqlite_file(self._url)
+        if file is not None:
+            return FileLocks(file.with_name(f"{file.stem}.locks"))
+        return ServerLocks(lambda: self._engine, scope=self._schema or "")
 
     def set_current(self, asset: str, outputs: Mapping[str, Output]) -> None:
         """Make these the current outputs of their partitions."""
         with self._engine.begin() as connection:
             self._upsert(connection, asset, outputs, withdrawn=False)
+
+    def restore(self, outputs: Mapping[str, Mapping[str, Output]], run_id: str) -> None:
+        """Make outputs that were made before, by asset and partition, current again for a run: all or none."""
+        with self._engine.begin() as connection:
+            for asset, its in outputs.items():
+                self._upsert(connection, asset, its, withdrawn=False)
+            self._note_untold(connection, outputs, run_id)
 
     def reject(self, asset: str, checked: Mapping[str, Output], why: str) -> None:
         """Mark outputs that a check has refused: nothing is to be built on them until they are made again.
@@ -111,7 +147,7 @@ class Catalog:
         table = self._current
         with self._engine.begin() as connection:
             for partition, output in checked.items():
-                refused = replace(output, detail={**output.detail, REJECTED: why})
+                refused = output._replace(detail={**output.detail, REJECTED: why})
                 inherited = (
                     self._published
                     and not connection.execute(
@@ -131,24 +167,70 @@ class Catalog:
                 )
                 connection.execute(
                     sa.delete(self._memo)
-                    .where(self._memo.c.asset == asset, self._memo.c.partition == partition)
+                    .where(self._memo.c.asset == asset)
                     .where(self._memo.c.content_version == output.content_version)
                 )
 
-    def made_before(self, asset: str, wanted: Mapping[str, str]) -> dict[str, Output]:
-        """The outputs that partitions had when they were made from the same: `wanted` gives `made_from` by partition."""
-        found: dict[str, Output] = {}
+    def made_before(self, asset: str, wanted: Collection[str]) -> dict[str, Remembered]:
+        """What was made from the same before, here or in production: by `made_from`, those of `wanted` that are known."""
+        found = self._published.made_before(asset, wanted) if self._published else {}
         with self._engine.connect() as connection:
-            for chunk in _chunks(sorted(wanted.items())):
-                query = sa.select(self._memo).where(
-                    self._memo.c.asset == asset,
-                    self._memo.c.partition.in_([partition for partition, _ in chunk]),
-                    self._memo.c.made_from.in_({made for _, made in chunk}),
+            return found | _remembered(connection, self._memo, asset, wanted)
+
+    def untold(self) -> list[Untold]:
+        """The outputs that Dagster has not been told of since they became current."""
+        with self._engine.connect() as connection:
+            return [Untold(*row) for row in connection.execute(sa.select(self._untold))]
+
+    def note_untold(self, asset: str, partitions: Iterable[str], run_id: str = "") -> None:
+        """Put on record that Dagster is yet to be told of these outputs."""
+        with self._engine.begin() as connection:
+            self._note_untold(connection, {asset: list(partitions)}, run_id)
+
+    def told(self, asset: str, run_id: str) -> None:
+        """Put on record that Dagster was told of all that the run has made of the asset."""
+        table = self._untold
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.run_id == run_id, table.c.asset == asset))
+
+    def told_of(self, asset: str, partitions: Sequence[str]) -> None:
+        """Put on record that Dagster was told of these outputs."""
+        table = self._untold
+        with self._engine.begin() as connection:
+            for some in _chunks(list(partitions)):
+                connection.execute(
+                    sa.delete(table).where(table.c.asset == asset, table.c.partition.in_(some))
                 )
-                for row in connection.execute(query):
-                    if wanted[row.partition] == row.made_from:
-                        found[row.partition] = output_of(row)
-        return found
+
+    def without_source(self, asset: str, source: str) -> list[str]:
+        """The partitions of the asset whose counterpart in the source is gone."""
+        if self._published:
+            return sorted(self.current(asset).keys() - self.current(source).keys())
+        made, there = self._current.alias("made"), self._current.alias("there")
+        its = (there.c.asset == source) & (there.c.partition == made.c.partition) & ~there.c.withdrawn
+        query = sa.select(made.c.partition).where(
+            made.c.asset == asset, ~made.c.withdrawn, ~sa.exists(sa.select(1).where(its))
+        )
+        with self._engine.connect() as connection:
+            return sorted(connection.scalars(query))
+
+    def unfinished_runs(self) -> list[str]:
+        """The runs that have begun executions and not ended them."""
+        table = self._executions
+        with self._engine.connect() as connection:
+            return sorted(
+                connection.scalars(sa.select(table.c.run_id).where(table.c.status == "started").distinct())
+            )
+
+    def end_killed(self, run_id: str) -> None:
+        """Put on record that what the run had begun and not ended never will."""
+        table = self._executions
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.status == "started", table.c.run_id == run_id)
+                .values(status="failed", error=KILLED)
+            )
 
     def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
         """Remove the partitions from the current state; their executions stay in the history."""
@@ -177,14 +259,17 @@ class Catalog:
             for chunk in _chunks([execution_values(e) for e in executions]):
                 connection.execute(sa.insert(self._executions), chunk)
 
-    def commit(self, finished: Mapping[str, Mapping[str, tuple[Execution, Output]]]) -> None:
+    def commit(self, finished: Mapping[str, Mapping[str, Finished]]) -> None:
         """Make the outputs, by asset and partition, current and their executions succeeded or quarantined: all or none."""
         with self._engine.begin() as connection:
             for asset, its in finished.items():
-                outputs = {partition: output for partition, (_, output) in its.items()}
+                outputs = {partition: one.output for partition, one in its.items()}
                 self._upsert(connection, asset, outputs, withdrawn=False)
-                self._remember(connection, asset, outputs)
-                self._update_executions(connection, [_ended(e, output) for e, output in its.values()])
+                self._remember(connection, asset, its)
+                ended = [_ended(one.execution, one.output) for one in its.values()]
+                self._update_executions(connection, ended)
+                for run_id in {one.execution.run_id for one in its.values()}:
+                    self._note_untold(connection, {asset: its}, run_id)
 
     def fail(self, executions: Sequence[Execution], error: str) -> None:
         """Record that these executions failed, and why; one that has ended already stays as it is."""
@@ -235,18 +320,57 @@ class Catalog:
         ]
         _write(connection, self._current, rows)
 
-    def _remember(self, connection: sa.Connection, asset: str, outputs: Mapping[str, Output]) -> None:
+    def _note_untold(
+        self, connection: sa.Connection, outputs: Mapping[str, Iterable[str]], run_id: str
+    ) -> None:
         rows = [
-            {
-                "asset": asset,
-                "partition": partition,
-                "made_from": made_from(output.fingerprint, output.inputs),
-                **output_values(output),
-            }
-            for partition, output in sorted(outputs.items())
-            if not output.quarantined
+            {"asset": asset, "partition": partition, "run_id": run_id}
+            for asset, partitions in outputs.items()
+            for partition in sorted(partitions)
         ]
-        _write(connection, self._memo, rows)
+        _write(connection, self._untold, rows)
+
+    def _remember(self, connection: sa.Connection, asset: str, finished: Mapping[str, Finished]) -> None:
+        rows = {
+            one.made_from: {
+                "asset": asset,
+                "made_from": one.made_from,
+                "partition": partition,
+                **output_values(one.output),
+            }
+            for partition, one in finished.items()
+        }
+        _write(connection, self._memo, [row for _, row in sorted(rows.items())])
+
+
+def _remembered(
+    connection: sa.Connection, memo: sa.Table, asset: str, wanted: Collection[str]
+) -> dict[str, Remembered]:
+    found: dict[str, Remembered] = {}
+    for chunk in _chunks(sorted(wanted)):
+        query = _outputs_of(memo, asset, memo.c.made_from, memo.c.partition).where(
+            memo.c.made_from.in_(chunk)
+        )
+        for origin, partition, *values in connection.execute(query):
+            found[origin] = Remembered(partition, output_of(values))
+    return found
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """While very many objects are made that all stay: looking through them again and again takes as long as making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _outputs_of(table: sa.Table, asset: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """These columns of an asset's rows, and then those of its outputs."""
+    return sa.select(*columns, *(table.c[name] for name in OUTPUT_COLUMNS)).where(table.c.asset == asset)
 
 
 def _ended(execution: Execution, output: Output) -> Execution:

@@ -5,32 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+
+from resources.json_object import JsonObject
 
 REJECTED, QUARANTINED = "rejected", "quarantined"
 
 
-@dataclass(frozen=True)
-class Output:
+NOTHING = JsonObject("{}")
+
+
+class Output(NamedTuple):
     """The current output of one partition of one asset, or the last seen state of one source partition.
 
     `path` is relative to the storage root of `environment`. `inputs` maps each input's name to the digest of the
-    versions it was read in. `index` holds the distinct values of the schema's index column.
+    versions it was read in. `index` holds the distinct values of the schema's index column. There may be a million of
+    these at a time.
     """
 
     content_version: str
     path: str = ""
     rows: int = 0
     bytes: int = 0
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = NOTHING
     fingerprint: str = ""
-    index: tuple[str, ...] = ()
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    index: tuple[str, ...] = ()  # type: ignore[assignment]  # in the place of a method that nobody needs
+    detail: Mapping[str, Any] = NOTHING
     environment: str = ""
     run_id: str = ""
 
@@ -68,6 +73,32 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """An execution that has ended with an output, and what that was made from, see `made_from`."""
+
+    execution: Execution
+    output: Output
+    made_from: str
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """An output that was made before, and the partition that it was made for."""
+
+    partition: str
+    output: Output
+
+
+@dataclass(frozen=True)
+class Untold:
+    """An output that became current, and of which the run that made it is yet to tell Dagster."""
+
+    asset: str
+    partition: str
+    run_id: str
+
+
+@dataclass(frozen=True)
 class Tables:
     """The catalog's tables, in one schema of a database."""
 
@@ -75,6 +106,7 @@ class Tables:
     current: sa.Table
     memo: sa.Table
     executions: sa.Table
+    untold: sa.Table
 
 
 def tables(schema: str | None) -> Tables:
@@ -89,11 +121,11 @@ def tables(schema: str | None) -> Tables:
         sa.Column("withdrawn", sa.Boolean, nullable=False),
     )
     memo = sa.Table(
-        "made_before",
+        "memo",
         metadata,
         sa.Column("asset", sa.Text, primary_key=True),
-        sa.Column("partition", sa.Text, primary_key=True),
         sa.Column("made_from", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Text, nullable=False),
         *_output_columns(),
     )
     executions = sa.Table(
@@ -102,7 +134,7 @@ def tables(schema: str | None) -> Tables:
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("asset", sa.Text, nullable=False),
         sa.Column("partition", sa.Text, nullable=False),
-        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False, index=True),
         sa.Column("run_id", sa.Text, nullable=False, index=True),
         sa.Column("environment", sa.Text, nullable=False),
         sa.Column("launched_by", sa.Text, nullable=False),
@@ -116,7 +148,14 @@ def tables(schema: str | None) -> Tables:
         sa.Column("inputs", sa.Text, nullable=False),
         sa.Column("error", sa.Text),
     )
-    return Tables(metadata, current, memo, executions)
+    untold = sa.Table(
+        "untold",
+        metadata,
+        sa.Column("asset", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Text, primary_key=True),
+        sa.Column("run_id", sa.Text, nullable=False, index=True),
+    )
+    return Tables(metadata, current, memo, executions, untold)
 
 
 def _output_columns() -> list[sa.Column[Any]]:
@@ -134,9 +173,12 @@ def _output_columns() -> list[sa.Column[Any]]:
     ]
 
 
-def made_from(fingerprint: str, inputs: Mapping[str, str]) -> str:
-    """What an output was made from, as one digest: the same twice gives the same output."""
-    content = json.dumps([fingerprint, sorted(inputs.items())])
+def made_from(fingerprint: str, inputs: Mapping[str, str], *, name: str = "") -> str:
+    """What an output was made from, as one digest: the same twice gives the same output.
+
+    `name` is the partition's key where the result depends on it too, as it does for a day.
+    """
+    content = json.dumps([fingerprint, sorted(inputs.items()), name])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -147,28 +189,32 @@ def output_values(output: Output) -> dict[str, Any]:
         "path": output.path,
         "rows": output.rows,
         "bytes": output.bytes,
-        "inputs": json.dumps(dict(output.inputs), sort_keys=True),
+        "inputs": JsonObject.of(output.inputs).text,
         "fingerprint": output.fingerprint,
         "index": json.dumps(output.index),
-        "detail": json.dumps(dict(output.detail), sort_keys=True),
+        "detail": JsonObject.of(output.detail).text,
         "environment": output.environment,
         "run_id": output.run_id,
     }
 
 
-def output_of(row: Any) -> Output:
-    """The output in a row."""
+OUTPUT_COLUMNS = tuple(column.name for column in _output_columns())
+
+
+def output_of(values: Sequence[Any]) -> Output:
+    """The output in these values of `OUTPUT_COLUMNS`."""
+    version, path, rows, size, inputs, fingerprint, index, detail, environment, run_id = values
     return Output(
-        content_version=row.content_version,
-        path=row.path,
-        rows=row.rows,
-        bytes=row.bytes,
-        inputs=json.loads(row.inputs),
-        fingerprint=row.fingerprint,
-        index=tuple(json.loads(row._mapping["index"])),
-        detail=json.loads(row.detail),
-        environment=row.environment,
-        run_id=row.run_id,
+        version,
+        path,
+        rows,
+        size,
+        JsonObject(inputs),
+        fingerprint,
+        () if index == "[]" else tuple(json.loads(index)),
+        NOTHING if detail == "{}" else JsonObject(detail),
+        environment,
+        run_id,
     )
 
 

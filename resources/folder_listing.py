@@ -9,14 +9,13 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from upath import UPath
 
 
-@dataclass(frozen=True)
-class FileStat:
+class FileStat(NamedTuple):
     """What a listing tells of one file: enough to see that it may have changed."""
 
     size: int
@@ -36,34 +35,44 @@ def _walk_local(root: Path) -> Iterator[tuple[str, FileStat]]:
     now, top = time.time(), os.path.realpath(root)
     followed = {top}
 
-    def refuse(error: OSError) -> None:
-        # os.walk skips what it cannot list, but a folder that cannot be listed is not an empty one
-        if not isinstance(error, FileNotFoundError) or error.filename == str(root):
-            raise error
-
-    def wanted(folder: Path, name: str) -> bool:
-        path = folder / name
-        if name.startswith(".") or not path.is_symlink():
-            return not name.startswith(".")
+    def wanted(entry: os.DirEntry[str]) -> bool:
+        if entry.name.startswith(".") or not entry.is_symlink():
+            return not entry.name.startswith(".")
         # a link to a folder within is listed under its own name, and one that was followed leads round in circles
-        target = os.path.realpath(path)
-        if f"{target}/".startswith(f"{top}/") or target in followed:
+        target = os.path.realpath(entry.path)
+        if f"{target}/".startswith(f"{top}/") or (target in followed and entry.is_dir()):
             return False
         followed.add(target)
         return True
 
-    for place, folders, names in os.walk(root, onerror=refuse, followlinks=True):
-        folder = Path(place)
-        folders[:] = sorted(name for name in folders if wanted(folder, name))
-        for name in sorted(names):
-            found = None if name.startswith(".") else _local_stat(folder / name, now)
-            if found is not None:
-                yield (folder / name).relative_to(root).as_posix(), found
+    folders = [(str(root), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        inside = []
+        for entry in _entries(folder, is_root=not prefix):
+            if not wanted(entry):
+                continue
+            if entry.is_dir():
+                inside.append((entry.path, f"{prefix}{entry.name}/"))
+            elif (found := _local_stat(entry, now)) is not None:
+                yield prefix + entry.name, found
+        folders += reversed(inside)
 
 
-def _local_stat(path: Path, now: float) -> FileStat | None:
+def _entries(folder: str, *, is_root: bool) -> list[os.DirEntry[str]]:
+    """What lies in the folder, by name; nothing in one that is gone since its own folder was listed."""
     try:
-        found = path.stat()
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        if is_root:
+            raise
+        return []
+
+
+def _local_stat(entry: os.DirEntry[str], now: float) -> FileStat | None:
+    try:
+        found = entry.stat()
     except FileNotFoundError:
         return None  # deleted since its folder was listed, or a link to nothing
     if not stat.S_ISREG(found.st_mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resources.catalog import Catalog
@@ -23,37 +24,28 @@ class Installation:
     pipeline: Pipeline
     catalog: Catalog
     storage: TableStorage
-    photo_files: FileSource
-    log_files: FileSource
+    file_sources: Mapping[str, FileSource]
     photo_database: PhotoDatabase
     classifier: ClassifierFile
-
-    @property
-    def file_sources(self) -> dict[str, FileSource]:
-        """The sources whose partitions are files, by the name of their partitions."""
-        return {"photo_files": self.photo_files, "log_files": self.log_files}
 
 
 def install(environment: Environment, pipeline: Pipeline) -> Installation:
     """The working set of an environment."""
     settings, outputs = environment.settings, read_outputs(environment)
-    photo_files = FileSource(
-        "photo_files", settings.photos, setting="photos", s3_endpoint=settings.s3_endpoint
-    )
-    log_files = FileSource("log_files", settings.logs, setting="logs", s3_endpoint=settings.s3_endpoint)
-    photo_database = PhotoDatabase(settings.database)
-    sources: dict[str, Source] = {
-        "photo_files": photo_files,
-        "log_files": log_files,
-        "photo_database": photo_database,
+    file_sources = {
+        name: FileSource(
+            name, getattr(settings, files.setting), setting=files.setting, s3_endpoint=settings.s3_endpoint
+        )
+        for name, files in pipeline.file_sets.items()
     }
+    photo_database = PhotoDatabase(settings.database)
+    sources: dict[str, Source] = {**file_sources, "photo_database": photo_database}
     return Installation(
         environment=environment,
         pipeline=pipeline,
         catalog=outputs.catalog,
         storage=TableStorage(outputs, environment=environment, pipeline=pipeline, sources=sources),
-        photo_files=photo_files,
-        log_files=log_files,
+        file_sources=file_sources,
         photo_database=photo_database,
         classifier=ClassifierFile(settings.classifier),
     )

@@ -1,21 +1,18 @@
-"""Dagster's I/O managers over the table storage: what an asset reads and returns, and the metadata of its page."""
+"""Dagster's I/O managers over the table storage: what an asset reads and returns, and which partitions a run makes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import dagster as dg
-import pandas as pd
 import sqlalchemy as sa
 from dagster import DataVersion, InputContext, OutputContext
 
+from partitions.reads import digest
 from photo_popularity.domain.errors import InputError
-from resources.catalog_records import QUARANTINED, Output
-from resources.output_parts import Made, Result, by_partition
-from resources.pipeline import digest
-from resources.previews import preview
+from resources.catalog_records import Output
+from resources.output_parts import Part
+from resources.pages import Shown, last_told, page_of, page_of_several, together
 from resources.sources import SourceUnavailable
 from resources.steps import Step
 from resources.table_storage import TableStorage
@@ -33,14 +30,6 @@ ONLY_OUT_OF_DATE_TAG = "photo_popularity/only_out_of_date"
 MAX_RETRIES, FIRST_PAUSE_SECONDS = 2, 2.0
 # what stays wrong until somebody does something, and says so itself
 TOLD = (InputError, FileNotFoundError, PermissionError)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the page of an asset shows of one partition."""
-
-    content_version: str
-    metadata: Mapping[str, dg.MetadataValue]
 
 
 class TableIOManager(dg.IOManager):
@@ -70,91 +59,98 @@ class TableIOManager(dg.IOManager):
             context.step_context.set_data_version(context.asset_key, DataVersion(shown.content_version))
             context.add_output_metadata(dict(shown.metadata))
 
-    def commit(
-        self, step: Step, results: Mapping[str, Result], *, partitions: Sequence[str], since: datetime
-    ) -> dict[str, dict[str, Shown]]:
-        """Make what was made of these partitions current; returns what the assets' pages show of them."""
-        outputs = self._storage.commit(results, step, partitions=partitions, since=since)
-        return {asset: self._shown(step, asset, results[asset].made, its) for asset, its in outputs.items()}
+    def begin(self, step: Step, partitions: Sequence[str]) -> None:
+        """Put on record that these partitions are being made."""
+        self._storage.begin(step, partitions)
 
-    def _shown(self, step: Step, asset: str, made: Made, outputs: Mapping[str, Output]) -> dict[str, Shown]:
-        rows = by_partition(asset, made, list(outputs)) if isinstance(made, pd.DataFrame) else {}
-        nothing = made.iloc[:0] if isinstance(made, pd.DataFrame) else made
+    def reuse(self, step: Step, partitions: Sequence[str]) -> list[str]:
+        """Make current what was made from the same before; returns the partitions that are left to be made."""
+        return self._storage.reuse(step, partitions) if partitions else []
+
+    def interrupted(self, step: Step) -> None:
+        """Put on record that what the step had begun and not committed was interrupted."""
+        self._storage.fail(step, "interrupted")
+
+    def told(self, step: Step) -> None:
+        """Put on record that Dagster knows of all that the step has made."""
+        self._storage.told(step)
+
+    def commit(
+        self, step: Step, parts: Mapping[str, Mapping[str, Part]], *, seconds: Mapping[str, float]
+    ) -> dict[str, dict[str, Shown]]:
+        """Make what was made of some partitions current; returns what the assets' pages show of them."""
+        outputs = self._storage.commit(parts, step, seconds=seconds)
         built_on = step.snapshot.built_on(step.declaration)
         more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
         return {
-            partition: Shown(
-                output.content_version, {**self.metadata(output, rows.get(partition, nothing)), **more}
-            )
-            for partition, output in outputs.items()
+            asset: {
+                partition: page_of(output, self._url, made=parts[asset][partition].made, more=more)
+                for partition, output in its.items()
+            }
+            for asset, its in outputs.items()
         }
 
-    def quarantine(self, step: Step, partition: str, reason: str, *, since: datetime) -> dict[str, Shown]:
+    def quarantine(
+        self, step: Step, partition: str, reason: str, *, seconds: float, of_the_name: bool
+    ) -> dict[str, Shown]:
         """Put on record that nothing can be made of a partition as it is now; returns what its page shows, by asset."""
-        outputs = self._storage.quarantine(step, partition, reason, since=since)
-        return {
-            asset: Shown(output.content_version, self._figures(output)) for asset, output in outputs.items()
-        }
+        outputs = self._storage.quarantine(step, partition, reason, seconds=seconds, of_the_name=of_the_name)
+        return {asset: page_of(output, self._url) for asset, output in outputs.items()}
 
     def left_alone(self, step: Step, instance: dg.DagsterInstance) -> dict[str, dict[str, Shown]]:
         """What the pages show of the partitions that the step has not made, by asset and partition: the same as before."""
-        shown: dict[str, dict[str, Shown]] = {asset: {} for asset in step.declaration.makes}
-        for partition, outputs in step.kept.items():
-            for asset, output in zip(step.declaration.makes, outputs, strict=True):
-                before = instance.get_latest_data_version_record(dg.AssetKey(asset), partition_key=partition)
-                told = before.asset_materialization if before else None
-                version = (told.tags or {}).get("dagster/data_version") if told else None
-                metadata = told.metadata if told and version == output.content_version else None
-                shown[asset][partition] = Shown(
-                    output.content_version, metadata if metadata is not None else self._figures(output)
-                )
-        for partition, reason in step.left_out.items():
-            for asset in step.declaration.makes:
-                shown[asset][partition] = Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
+        return {
+            asset: self._kept(step, asset, place, instance)
+            | {
+                partition: Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
+                for partition, reason in step.left_out.items()
+            }
+            for place, asset in enumerate(step.declaration.makes)
+        }
+
+    def _kept(self, step: Step, asset: str, place: int, instance: dg.DagsterInstance) -> dict[str, Shown]:
+        outputs = {partition: found[place] for partition, found in step.kept.items()}
+        told = last_told(instance, asset, [key for key in outputs if step.declaration.grain(key) == key])
+        shown = {}
+        for partition, output in outputs.items():
+            before = told.get(partition)
+            same = before is not None and before.content_version == output.content_version
+            shown[partition] = before if before and same else page_of(output, self._url)
         return shown
+
+    def by_key(self, step: Step, asset: str, shown: Mapping[str, Shown]) -> dict[str, Shown]:
+        """What the pages show of Dagster's partitions, of which one may hold several files."""
+        grain = step.declaration.grain
+        keys = {grain(partition) for partition in shown}
+        if keys == shown.keys():
+            return dict(shown)
+        new: dict[str, list[Shown]] = {}
+        for partition, its in shown.items():
+            if partition not in step.kept:
+                new.setdefault(grain(partition), []).append(its)
+        inside = together(step.declaration, step.outputs(asset), keys)
+        return {key: page_of_several(outputs, new.get(key, [])) for key, outputs in inside.items()}
+
+    def mixed_code(self, step: Step, asset: str) -> dict[str, dg.MetadataValue]:
+        """Says so when parts of the asset were made by other code or parameters than the step has now."""
+        outputs = step.outputs(asset)
+        others = sum(output.fingerprint != step.fingerprint for output in outputs.values())
+        told = f"{others:,} of {len(outputs):,} partitions were made by other code or parameters than now"
+        return {"mixed_code": dg.MetadataValue.text(told)} if others else {}
+
+    def _url(self, output: Output) -> str:
+        return self._storage.outputs.url(output)
 
     def recorded(self, step: Step, error: Exception, context: dg.StepExecutionContext) -> Exception:
         """Put the failure on record, as far as the catalog can be reached; returns the error as Dagster is to see it."""
         try:
             if not step.executions:
-                self._storage.begin(step)
+                self._storage.begin(step, step.partitions)
             self._storage.fail(step, str(error))
         except sa.exc.SQLAlchemyError as unrecorded:
             context.log.warning(f"the failure could not be put on record ({unrecorded})")
         self._storage.forget(step)
         return classified(error, context)
-
-    def metadata(self, output: Output, made: Made) -> dict[str, dg.MetadataValue]:
-        """What the asset's page shows of one output that was just made."""
-        shown = self._figures(output)
-        if isinstance(made, pd.DataFrame):
-            shown["preview"] = dg.MetadataValue.md(preview(made))
-        else:
-            shown["card"] = dg.MetadataValue.json(dict(made.card))
-        return shown
-
-    def _figures(self, output: Output) -> dict[str, dg.MetadataValue]:
-        if output.quarantined:
-            return {QUARANTINED: dg.MetadataValue.text(output.quarantined)}
-        shown: dict[str, dg.MetadataValue] = {
-            "dagster/row_count": dg.MetadataValue.int(output.rows),
-            "bytes": dg.MetadataValue.int(output.bytes),
-            "content_version": dg.MetadataValue.text(output.content_version),
-            "path": dg.MetadataValue.path(self._storage.outputs.url(output)),
-        }
-        shown.update(
-            {
-                name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else _scalar(value)
-                for name, value in output.detail.items()
-            }
-        )
-        return shown
-
-
-def _scalar(value: object) -> dg.MetadataValue:
-    if isinstance(value, int):
-        return dg.MetadataValue.int(value)
-    return dg.MetadataValue.float(value) if isinstance(value, float) else dg.MetadataValue.text(str(value))
 
 
 def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
@@ -166,20 +162,21 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
     if definition is None:
         raise unusable_run("this run names no partition; launch it with a partition key or a range")
     tags = context.dagster_run.tags
-    partitions = partitions_of_run(tags, definition, context.instance)
-    if not partitions:
+    keys = partitions_of_run(tags, definition, context.instance)
+    if not keys:
         raise unusable_run("this run names no partition; launch it with a partition key or a range")
-    if WORK_ORDER_TAG in tags and tags[WORK_ORDER_TAG] != work_order(partitions):
+    if WORK_ORDER_TAG in tags and tags[WORK_ORDER_TAG] != work_order(keys):
         raise unusable_run(
             "the files of this run were moved to another run since it was launched; launch it again"
         )
     return storage.step(
         context.run_id,
         context.op_def.name,
-        partitions=partitions,
+        keys=keys,
         launched_by=launched_by(tags, storage),
         # a person who has a run executed again wants it made again
         only_out_of_date=ONLY_OUT_OF_DATE_TAG in tags and PARENT_RUN_TAG not in tags,
+        waiting=lambda: context.log.info("another run works on this step: waiting until it has ended"),
     )
 
 

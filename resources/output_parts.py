@@ -1,4 +1,4 @@
-"""What a step has made, split into its partitions: for each the files to store and the version of their content.
+"""What a step has made, by partition: for each the rows or the model, and the version of its content.
 
 Nothing is stored here; see `table_storage.py`.
 """
@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from partitions.files import file_of
 from photo_popularity.domain import tables
-from photo_popularity.domain.schemas import SCHEMAS
+from photo_popularity.domain.schemas import SCHEMAS, TableSchema
 
 LONGEST_NAME_BYTES = 200
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,52 +31,98 @@ class ModelFile:
     card: Mapping[str, Any]
 
 
-Made = pd.DataFrame | ModelFile
+Made = pd.DataFrame | Row | Sequence[Row] | ModelFile
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a step has made of one asset: the table or model, and what its page shows beside it.
+    """What a step has made of one asset: rows or a model, and what the page of the run shows beside it.
 
-    `details` are facts of one partition that the catalog keeps too, by partition key.
+    `detail` are facts of the one file that was worked on, which the catalog keeps too.
     """
 
     made: Made
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One partition's output: its files by name, the main one first. `index` as in `Output`."""
+    """One partition's output: a table, or a model. `index` and `detail` as in `Output`.
 
-    files: Mapping[str, bytes]
+    `of_the_name` tells that the content depends on the name of the file, and not on its bytes alone.
+    """
+
     version: str
-    rows: int
+    made: pa.Table | ModelFile
     index: tuple[str, ...] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    of_the_name: bool = True
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table has; a model counts as one."""
+        return 1 if isinstance(self.made, ModelFile) else len(self.made)
 
 
 def parts_of(asset: str, made: Made, partitions: Sequence[str]) -> dict[str, Part]:
-    """What was made, by partition; a partition without rows has an empty part.
+    """What was made for several days, by day; a day without rows has an empty part.
 
-    Raises ValueError for rows of a partition that is not among `partitions`, and for a table of another shape.
+    Raises ValueError for rows of a day that is not among `partitions`, and for a table of another shape.
     """
     if isinstance(made, ModelFile):
         if len(partitions) != 1:
             raise ValueError(f"{asset}: a model is made for one partition, not {len(partitions)}")
-        return {partitions[0]: _model_part(made)}
+        return {partitions[0]: Part(made.version.rsplit("-", 1)[-1], made)}
+    if not isinstance(made, pd.DataFrame):
+        raise ValueError(f"{asset}: a step that works on days returns a frame, not {type(made).__name__}")
     groups = by_partition(asset, made, partitions)
     unknown = set(groups) - set(partitions)
     if unknown:
         raise ValueError(f"{asset}: rows of partitions that were not asked for: {sorted(unknown)[:5]}")
+    schema = SCHEMAS[asset]
     return {
-        partition: _table_part(asset, partition, groups.get(partition, made.iloc[:0]))
-        for partition in partitions
+        key: table_part(asset, tables.to_table(groups.get(key, made.iloc[:0]), schema, name=f"{asset} {key}"))
+        for key in partitions
     }
 
 
+def file_part(asset: str, file: str, result: Result, *, of_the_name: bool) -> Part:
+    """What was made of one file: its rows, to which the file's name is added here."""
+    schema, made, name = SCHEMAS[asset], result.made, f"{asset} {file}"
+    if isinstance(made, ModelFile):
+        raise ValueError(f"{name}: of a file rows are made, not a model")
+    if isinstance(made, pd.DataFrame):
+        table = tables.to_table(made.assign(**{schema.partition_column: file_of(file)}), schema, name=name)
+    else:
+        rows = [made] if isinstance(made, Mapping) else made
+        named = [{**row, schema.partition_column: file_of(file)} for row in rows]
+        table = tables.rows_to_table(named, schema, name=name)
+    return table_part(asset, table, detail=result.detail, of_the_name=of_the_name)
+
+
+def table_part(
+    asset: str, table: pa.Table, *, detail: Mapping[str, Any] | None = None, of_the_name: bool = True
+) -> Part:
+    """A table as a part; its version tells of the rows alone, not of the day or file that they belong to."""
+    schema = SCHEMAS[asset]
+    version = tables.content_version(table.drop_columns([schema.partition_column]))
+    index = (
+        tuple(sorted({str(v) for v in table[schema.index_column].to_pylist()})) if schema.index_column else ()
+    )
+    return Part(version, table, index, detail or {}, of_the_name)
+
+
+def renamed(asset: str, table: pa.Table, file: str) -> pa.Table:
+    """The rows of a file as those of another file with the same content."""
+    schema = SCHEMAS[asset]
+    place = table.schema.get_field_index(schema.partition_column)
+    names = pa.array([file_of(file)] * len(table), table.schema.field(place).type)
+    return table.set_column(place, table.schema.field(place), names)
+
+
 def by_partition(asset: str, frame: pd.DataFrame, partitions: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The frame's rows by partition key; rows of other partitions under what stands in their column."""
+    """The frame's rows by partition; rows of other partitions under what stands in their column."""
     if asset not in SCHEMAS:
         return {}
     schema = SCHEMAS[asset]
@@ -92,25 +139,24 @@ def by_partition(asset: str, frame: pd.DataFrame, partitions: Sequence[str]) -> 
     return {str(key): rows for key, rows in frame.groupby(keys.to_numpy(), sort=False, dropna=False)}
 
 
-def folder_of(asset: str, partition: str) -> str:
-    """The folder of a partition's files: its key, with names cut that a file system would refuse."""
-    return "/".join([asset, *(_storable(name) for name in partition.split("/"))])
+def rows_of_files(schema: TableSchema, table: pa.Table, files: Sequence[str]) -> dict[str, pa.Table]:
+    """Of a table with the rows of several files, those of each of these."""
+    places: dict[str, list[int]] = {file_of(file): [] for file in files}
+    for place, name in enumerate(table[schema.partition_column].to_pylist()):
+        if name in places:
+            places[name].append(place)
+    return {file: table.take(pa.array(places[file_of(file)], pa.int64())) for file in files}
 
 
-def _table_part(asset: str, partition: str, rows: pd.DataFrame) -> Part:
-    schema = SCHEMAS[asset]
-    table = tables.to_table(rows, schema, name=f"{asset} {partition}")
-    version = tables.content_version(table)
-    index = (
-        tuple(sorted({str(v) for v in table[schema.index_column].to_pylist()})) if schema.index_column else ()
-    )
-    return Part({f"{version}.parquet": tables.encode(table)}, version, len(table), index)
-
-
-def _model_part(model: ModelFile) -> Part:
-    version = model.version.rsplit("-", 1)[-1]
+def files_of_model(model: ModelFile) -> tuple[bytes, bytes]:
+    """A model as its file, and its card as the JSON file beside it."""
     card = json.dumps({**model.card, "model_version": model.version}, indent=2, sort_keys=True).encode()
-    return Part({f"{version}.skops": model.data, f"{version}.json": card}, version, 1)
+    return model.data, card
+
+
+def folder_of(asset: str, key: str) -> str:
+    """The folder of a partition's files: its key, with names cut that a file system would refuse."""
+    return "/".join([asset, *(_storable(name) for name in key.split("/"))])
 
 
 def _storable(name: str) -> str:

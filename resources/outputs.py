@@ -6,7 +6,7 @@ No Dagster here: a question on the command line should not wait for it. What a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resources.catalog import Catalog, PublishedOutputs
 from resources.catalog_records import Output
@@ -36,7 +36,7 @@ class OutputReader:
 
 def beside(output: Output, suffix: str) -> Output:
     """The file that lies beside the output's own under another suffix: `.json` for a model's card."""
-    return replace(output, path=output.path.rpartition(".")[0] + suffix)
+    return output._replace(path=output.path.rpartition(".")[0] + suffix)
 
 
 def read_outputs(environment: Environment) -> OutputReader:

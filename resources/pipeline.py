@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
+from partitions.file_sets import FileSet, by_file
 from partitions.reads import Read, SameKey
 from resources.catalog import Catalog
 from resources.catalog_records import REJECTED, Output
 from resources.environment import Environment
+from resources.json_object import JsonObject
 
-PartitionKind = Literal["days", "photo_files", "log_files"]
+DAYS = "days"
+DATABASE = "photo_database"
 
 
 def no_parameters(environment: Environment) -> Mapping[str, Any]:
@@ -27,18 +30,35 @@ def no_parameters(environment: Environment) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Declaration:
-    """One step of the pipeline: what it makes, of which kind its partitions are, and what it is made from.
+    """One step of the pipeline: what it makes, for each day or for each file of a set, and what it is made from.
 
     `reads` maps an input (an asset, or a source) to the rule that picks its partitions. `parameters` gives the
-    settings that change the result. `code_version` moves when the step's meaning does.
+    settings that change the result. `code_version` moves when the step's meaning does. What is called a partition here
+    and in the catalog is a day or a file; a file may share its partition in Dagster with others, see `grain`.
     """
 
     name: str
     makes: tuple[str, ...]
-    partitions: PartitionKind
     reads: Mapping[str, Read]
+    files: FileSet | None = None
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters
     code_version: str = "1"
+
+    @property
+    def partitions(self) -> str:
+        """What its partitions are: days, or the files of the set with this name."""
+        return self.files.name if self.files else DAYS
+
+    def grain(self, partition: str) -> str:
+        """The key of Dagster's partition that the day or file belongs to."""
+        return self.files.grain(partition) if self.files else partition
+
+    def within(self, keys: Sequence[str], present: Iterable[str]) -> list[str]:
+        """The days or files of Dagster's partitions with these keys; of partitions that hold several, those `present`."""
+        if self.files is None or self.files.grain is by_file:
+            return list(keys)
+        wanted = set(keys)
+        return [file for file in sorted(present) if self.files.grain(file) in wanted]
 
     def fingerprint(self, environment: Environment) -> str:
         """Hash of the step's code version and parameters: another one makes every output out of date."""
@@ -51,10 +71,10 @@ class Snapshot:
     """The catalog's current state as one reader sees it: an asset is read once and then stays as it was."""
 
     catalog: Catalog
-    _seen: dict[str, dict[str, Output]] = field(default_factory=dict)
+    _seen: dict[str, Mapping[str, Output]] = field(default_factory=dict)
     _readable: dict[str, dict[str, Output]] = field(default_factory=dict)
 
-    def outputs(self, asset: str) -> dict[str, Output]:
+    def outputs(self, asset: str) -> Mapping[str, Output]:
         """The current outputs of the asset, by partition."""
         if asset not in self._seen:
             self._seen[asset] = self.catalog.current(asset)
@@ -96,45 +116,41 @@ class Snapshot:
 
     def waiting(self, declaration: Declaration, partitions: list[str]) -> list[str]:
         """Those of the partitions that read a rejected output: they wait until it is made again."""
-        if not any(
-            output.rejected for asset in declaration.reads for output in self.readable(asset).values()
-        ):
-            return []
-        return [p for p in partitions if self._reads_rejected(declaration, p)]
-
-    def _reads_rejected(self, declaration: Declaration, partition: str) -> bool:
-        return any(
-            self.readable(asset)[key].rejected
-            for asset, read in declaration.reads.items()
-            for key in read.select(asset, partition, self.readable)
-        )
+        waiting: set[str] = set()
+        for asset, read in declaration.reads.items():
+            rejected = {key for key, output in self.readable(asset).items() if output.rejected}
+            if rejected:
+                selected = read.select(asset, partitions, self.readable)
+                waiting.update(
+                    partition for partition, keys in selected.items() if rejected.intersection(keys)
+                )
+        return [partition for partition in partitions if partition in waiting]
 
     def hold(self, declaration: Declaration, partitions: list[str]) -> None:
         """See outputs that wait as rejected too, there or not, so that what reads them waits as well."""
-        for asset in declaration.makes:
+        for asset in declaration.makes if partitions else ():
             outputs = self.outputs(asset)
-            for key in partitions:
-                output = outputs.get(key, Output(content_version=""))
-                outputs[key] = replace(output, detail={**output.detail, REJECTED: "waits"})
+            waiting = {key: outputs.get(key, Output(content_version="")) for key in partitions}
+            self._seen[asset] = {
+                **outputs,
+                **{k: o._replace(detail={**o.detail, REJECTED: "waits"}) for k, o in waiting.items()},
+            }
             self._readable.pop(asset, None)
 
-    def input_digests(self, declaration: Declaration, partition: str) -> dict[str, str]:
-        """For each input, a digest of the partitions read and their versions."""
-        return {
-            asset: digest(
-                {
-                    key: self.readable(asset)[key].content_version
-                    for key in read.select(asset, partition, self.readable)
-                }
-            )
-            for asset, read in declaration.reads.items()
+    def inputs(self, declaration: Declaration, partitions: Collection[str]) -> dict[str, dict[str, str]]:
+        """For each of the partitions, and each input, one digest of what is read and its versions."""
+        digests = {
+            asset: read.digests(asset, partitions, self.readable) for asset, read in declaration.reads.items()
         }
+        return {p: {asset: found[p] for asset, found in digests.items()} for p in partitions}
 
-
-def digest(versions: Mapping[str, str]) -> str:
-    """One digest of many (partition, version) pairs, whatever their order."""
-    lines = "".join(f"{partition}\0{version}\n" for partition, version in sorted(versions.items()))
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    def input_texts(self, declaration: Declaration, partitions: Collection[str]) -> Iterator[str]:
+        """The same, as the catalog keeps it: JSON with its keys in order."""
+        names = sorted(declaration.reads)
+        digests = [declaration.reads[name].digests(name, partitions, self.readable) for name in names]
+        template = "{" + ", ".join(f"{json.dumps(name)}: %s" for name in names) + "}"
+        quoted = [{p: f'"{version}"' for p, version in found.items()} for found in digests]
+        return (template % tuple(found[p] for found in quoted) for p in partitions)
 
 
 @dataclass(frozen=True)
@@ -147,6 +163,20 @@ class Pipeline:
     def by_asset(self) -> dict[str, Declaration]:
         """The step that makes each asset."""
         return {asset: step for step in self.steps for asset in step.makes}
+
+    @cached_property
+    def file_sets(self) -> dict[str, FileSet]:
+        """The file sets that something is made of, by name."""
+        return {step.files.name: step.files for step in self.steps if step.files}
+
+    @property
+    def of_days(self) -> list[Declaration]:
+        """The steps that work on days."""
+        return [step for step in self.steps if step.files is None]
+
+    def of_files(self, file_set: str) -> list[Declaration]:
+        """The steps that work on the files of the set."""
+        return [step for step in self.steps if step.partitions == file_set]
 
     def followers(self, step: Declaration) -> list[Declaration]:
         """The later steps that make of each key of this one the same key, directly or through others."""
@@ -161,17 +191,17 @@ class Pipeline:
         self, step: Declaration, partitions: list[str], snapshot: Snapshot, environment: Environment
     ) -> list[str]:
         """Those of `partitions` whose output is missing, rejected, or was made from other inputs, code or parameters."""
-        fingerprint = step.fingerprint(environment)
-        stale = []
-        for partition in partitions:
-            current = [snapshot.outputs(asset).get(partition) for asset in step.makes]
-            inputs = snapshot.input_digests(step, partition)
-            if any(
-                output is None
-                or output.rejected
-                or output.fingerprint != fingerprint
-                or output.inputs != inputs
-                for output in current
-            ):
-                stale.append(partition)
-        return stale
+        fingerprint, expected = step.fingerprint(environment), list(snapshot.input_texts(step, partitions))
+        stale: set[str] = set()
+        for asset in step.makes:
+            present = snapshot.outputs(asset)
+            for partition, inputs in zip(partitions, expected, strict=True):
+                output = present.get(partition)
+                if (
+                    output is None
+                    or output.fingerprint != fingerprint
+                    or JsonObject.of(output.inputs).text != inputs
+                    or output.rejected
+                ):
+                    stale.add(partition)
+        return [partition for partition in partitions if partition in stale]

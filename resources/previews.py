@@ -11,9 +11,10 @@ LONGEST_TEXT = 40
 # Dagster's page shows longer Markdown only after a click
 LONGEST_SHOWN_AT_ONCE = 999
 WIDEST_TABLE = 8
+ROWS_SHOWN = 5
 
 
-def preview(frame: pd.DataFrame, *, rows: int = 5) -> str:
+def preview(frame: pd.DataFrame, *, rows: int = ROWS_SHOWN) -> str:
     """The first rows as a Markdown table, as many as the page shows at once, long texts cut.
 
     A wide table is turned over: each of its columns becomes a line.

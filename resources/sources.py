@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
 from resources.folder_listing import FileStat, walk
 from resources.hashing_reader import HashingReader
+from resources.json_object import JsonObject
 from resources.storage import open_folder
 
 CHUNK_BYTES = 1 << 20
 UNREADABLE = "unreadable-"
+# folders that the command line has an option for
+WITH_OPTION = ("photos", "logs")
 
 
 class SourceUnavailable(Exception):
@@ -59,9 +63,9 @@ class FileSource:
     def root(self) -> UPath:
         """The folder; raises InputError while none is set."""
         if not self._folder:
+            given = f"give --{self._setting} FOLDER (or --site), or " if self._setting in WITH_OPTION else ""
             raise InputError(
-                f"no folder is set for {self.name}; give --{self._setting} FOLDER (or --site), "
-                f"or set PHOTO_POPULARITY_{self._setting.upper()}"
+                f"no folder is set for {self.name}; {given}set PHOTO_POPULARITY_{self._setting.upper()}"
             )
         return open_folder(self._folder, s3_endpoint=self._s3_endpoint)
 
@@ -144,16 +148,15 @@ class FileSource:
             )
         for key, found in listing.items():
             known = before.get(key)
-            detail = {"size": found.size, "stamp": found.stamp}
-            problem = _problem_of_name(key)
-            if problem:
-                unreadable[key] = problem
-            elif (
+            detail = _seen(found)
+            if (
                 known is not None
-                and dict(known.detail) == detail
+                and JsonObject.of(known.detail).text == detail.text
                 and not known.content_version.startswith(UNREADABLE)
             ):
                 files[key] = known
+            elif problem := _problem_of_name(key):
+                unreadable[key] = problem
             elif (
                 abs(found.age_seconds) < quiet_seconds
             ):  # a clock ahead of ours must not make it unsettled for ever
@@ -170,6 +173,11 @@ class FileSource:
                     unreadable[key] = error.strerror or str(error)
                 files[key] = Output(str(self.versions_read[key]), bytes=found.size, rows=1, detail=detail)
         return FolderState(files, tuple(sorted(unsettled)), unreadable)
+
+
+def _seen(found: FileStat) -> JsonObject:
+    """What tells that a file may have changed, as the catalog keeps it."""
+    return JsonObject(f'{{"size": {found.size}, "stamp": {json.dumps(found.stamp)}}}')
 
 
 def _problem_of_name(key: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -23,19 +24,30 @@ class Source(Protocol):
 class Step:
     """One step of one run while it executes.
 
-    `partitions` are those to be made. Of the others that the run names, `kept` are as they should be already, and
-    `left_out` have an input that is quarantined, for the reason given.
+    `keys` are Dagster's partitions that the run names. Of the days or files in them, `partitions` are to be made,
+    `twins` are to become what one of those becomes, since they are made from the same, `kept` are as they should be
+    already, and `left_out` have an input that is quarantined, for the reason given. `inputs` has the digests of what
+    each of them reads.
     """
 
     declaration: Declaration
     fingerprint: str
+    keys: list[str]
     partitions: list[str]
+    inputs: Mapping[str, Mapping[str, str]]
     snapshot: Snapshot
     run_id: str
     launched_by: str
     log: str
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    twins: list[str] = field(default_factory=list)
     executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
     committed: dict[tuple[str, str], Output] = field(default_factory=dict)
     kept: dict[str, list[Output]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    def outputs(self, asset: str) -> dict[str, Output]:
+        """The asset's current outputs as this step leaves them."""
+        place = self.declaration.makes.index(asset)
+        made = {key: output for (its, key), output in self.committed.items() if its == asset}
+        return {**self.snapshot.outputs(asset), **{k: found[place] for k, found in self.kept.items()}, **made}

@@ -6,24 +6,37 @@ One step works on a snapshot of the catalog: what it loads, and the input versio
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
 
-from partitions.reads import SameKey
+from partitions.files import file_of
+from partitions.reads import SameKey, digest
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
-from resources.catalog_records import QUARANTINED, Execution, Output, made_from
+from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, made_from
 from resources.environment import Environment
-from resources.output_parts import ModelFile, Result, folder_of, parts_of
+from resources.locks import Release, take
+from resources.output_parts import (
+    ModelFile,
+    Part,
+    files_of_model,
+    folder_of,
+    renamed,
+    rows_of_files,
+)
 from resources.outputs import OutputReader, beside
-from resources.pipeline import Declaration, Pipeline, Snapshot, digest
+from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Source, Step
+
+
+def life_of(run_id: str) -> str:
+    """The name of the lock that a run's process holds as long as it lives."""
+    return f"run-{run_id}"
 
 
 class TableStorage:
@@ -42,83 +55,151 @@ class TableStorage:
         # what an environment makes it writes below its own root, wherever it reads
         self.files = outputs.files[environment.label]
         self._steps: dict[tuple[str, str], Step] = {}
-        self._lock = threading.Lock()
+        self._releases: dict[tuple[str, str], Release] = {}
+        self._alive: tuple[str, Callable[[], object]] | None = None
 
     def step(
         self,
         run_id: str,
         name: str,
         *,
-        partitions: Sequence[str],
+        keys: Sequence[str],
         launched_by: str,
         only_out_of_date: bool = False,
+        waiting: Callable[[], object] = lambda: None,
     ) -> Step:
         """The step's state, made when it is first asked for.
 
-        It makes all of `partitions`, or only those out of date; never again what this run has made before it was
-        tried once more, and nothing whose input is quarantined.
+        It makes all that Dagster's partitions `keys` hold, or only what is out of date; never again what this run has
+        made before it was tried once more, and nothing whose input is quarantined. While another run works on the same
+        step it waits, and calls `waiting` once.
         """
-        with self._lock:
-            if (run_id, name) not in self._steps:
-                declaration = next(step for step in self.pipeline.steps if step.name == name)
-                self._forget_what_was_read(declaration, partitions)
-                snapshot = Snapshot(self.catalog)
-                without = snapshot.without_input(declaration)
-                left_out = {key: without[key] for key in partitions if key in without}
-                kept = self._kept(
-                    declaration, partitions, snapshot, run_id, only_out_of_date=only_out_of_date
-                )
-                self._steps[run_id, name] = Step(
-                    declaration=declaration,
-                    fingerprint=declaration.fingerprint(self.environment),
-                    partitions=[key for key in partitions if key not in kept.keys() | left_out.keys()],
-                    snapshot=snapshot,
-                    run_id=run_id,
-                    launched_by=launched_by,
-                    log=str(self.environment.run_logs / f"{run_id}.log"),
-                    kept=kept,
-                    left_out=left_out,
-                )
-            return self._steps[run_id, name]
+        if (known := self.known_step(run_id, name)) is not None:
+            return known
+        self._show_life(run_id)
+        release = take(self.catalog.locks, f"step-{name}", waiting=waiting)
+        try:
+            step = self._new_step(run_id, name, keys=keys, launched_by=launched_by)
+            if only_out_of_date:
+                self._keep_what_is_right(step)
+            else:
+                self._keep_what_this_run_made(step)
+        except BaseException:
+            release()
+            raise
+        self._steps[run_id, name], self._releases[run_id, name] = step, release
+        return step
 
-    def _kept(
-        self,
-        declaration: Declaration,
-        partitions: Sequence[str],
-        snapshot: Snapshot,
-        run_id: str,
-        *,
-        only_out_of_date: bool,
-    ) -> dict[str, list[Output]]:
-        """Those of the partitions that need not be made, with their outputs.
+    def _show_life(self, run_id: str) -> None:
+        """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
+        if self._alive is None or self._alive[0] != run_id:
+            if self._alive is not None:
+                self._alive[1]()
+            release = self.catalog.locks.try_take(life_of(run_id))
+            # at the end of the process too, or its file would stay behind
+            self._alive = (run_id, weakref.finalize(self, release)) if release else None
 
-        They are as they should be, or were made by this run before it was tried once more. What was once made from the
-        same as now is made current again.
-        """
-        makes = declaration.makes
-        current = {key: [snapshot.outputs(asset).get(key) for asset in makes] for key in partitions}
-        if not only_out_of_date:
-            mine = (run_id, self.environment.label)
-            whole = {
-                k: [o for o in found if o is not None] for k, found in current.items() if None not in found
-            }
-            return {
-                k: found for k, found in whole.items() if {(o.run_id, o.environment) for o in found} == {mine}
-            }
-        stale = set(self.pipeline.out_of_date(declaration, list(partitions), snapshot, self.environment))
-        fingerprint = declaration.fingerprint(self.environment)
-        wanted = {key: made_from(fingerprint, snapshot.input_digests(declaration, key)) for key in stale}
+    def _new_step(self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str) -> Step:
+        declaration = next(step for step in self.pipeline.steps if step.name == name)
+        snapshot = Snapshot(self.catalog)
+        partitions = declaration.within(keys, snapshot.outputs(declaration.partitions))
+        self._forget_what_was_read(declaration, partitions)
+        without = snapshot.without_input(declaration)
+        return Step(
+            declaration=declaration,
+            fingerprint=declaration.fingerprint(self.environment),
+            keys=list(keys),
+            partitions=[key for key in partitions if key not in without],
+            inputs=snapshot.inputs(declaration, partitions),
+            snapshot=snapshot,
+            run_id=run_id,
+            launched_by=launched_by,
+            log=str(self.environment.run_logs / f"{run_id}.log"),
+            left_out={key: without[key] for key in partitions if key in without},
+        )
+
+    def _keep_what_this_run_made(self, step: Step) -> None:
+        mine = (step.run_id, self.environment.label)
+        current = [step.snapshot.outputs(asset) for asset in step.declaration.makes]
+        for key in step.partitions:
+            found = [outputs[key] for outputs in current if key in outputs]
+            if len(found) == len(current) and {(o.run_id, o.environment) for o in found} == {mine}:
+                step.kept[key] = found
+        step.partitions = [key for key in step.partitions if key not in step.kept]
+
+    def _keep_what_is_right(self, step: Step) -> None:
+        """Keep what is as it should be, and make of what is made from the same only one."""
+        declaration, wanted = step.declaration, step.partitions
+        stale = set(self.pipeline.out_of_date(declaration, wanted, step.snapshot, self.environment))
+        current = [step.snapshot.outputs(asset) for asset in declaration.makes]
+        step.kept = {key: [outputs[key] for outputs in current] for key in wanted if key not in stale}
+        left = self.reuse(step, [key for key in wanted if key in stale])
+        first: dict[str, str] = {}
+        for key in left:
+            first.setdefault(self._made_from(step, key, of_the_name=declaration.files is None), key)
+        step.partitions = list(first.values())
+        taken = set(step.partitions)
+        step.twins = [key for key in left if key not in taken]
+
+    def reuse(self, step: Step, keys: Sequence[str]) -> list[str]:
+        """Make current again what was made from the same before, under this name or another; returns what is left."""
+        makes, files = step.declaration.makes, step.declaration.files
+        origins = {key: [self._made_from(step, key, of_the_name=True)] for key in keys}
+        if files is not None:
+            for key in keys:
+                origins[key].append(self._made_from(step, key, of_the_name=False))
+        wanted = {origin for its in origins.values() for origin in its}
         before = [self.catalog.made_before(asset, wanted) for asset in makes]
-        again = [key for key in stale if all(key in b and self.outputs.exists(b[key]) for b in before)]
-        for asset, outputs in zip(makes, before, strict=True):
-            self.catalog.set_current(asset, {key: outputs[key] for key in again})
-        kept = {key: [o for o in current[key] if o is not None] for key in partitions if key not in stale}
-        return kept | {key: [outputs[key] for outputs in before] for key in again}
+        chosen: dict[str, list[Remembered]] = {}
+        for key, its in origins.items():
+            origin = next((o for o in its if all(o in known for known in before)), None)
+            if origin is not None and all(self._is_there(known[origin].output) for known in before):
+                chosen[key] = [known[origin] for known in before]
+        outputs = [
+            self._under_these_names(asset, {key: found[place] for key, found in chosen.items()}, step)
+            for place, asset in enumerate(makes)
+        ]
+        self.catalog.restore(dict(zip(makes, outputs, strict=True)), step.run_id)
+        step.kept.update({key: [its[key] for its in outputs] for key in chosen})
+        self._withdraw_followers(step, [key for key in chosen if step.kept[key][0].quarantined])
+        return [key for key in keys if key not in chosen]
+
+    def _is_there(self, output: Output) -> bool:
+        return bool(output.quarantined) or self.outputs.exists(output)
+
+    def _withdraw_followers(self, step: Step, partitions: Sequence[str]) -> None:
+        """Withdraw what was made of partitions that are quarantined now."""
+        if partitions:
+            for follower in self.pipeline.followers(step.declaration):
+                for asset in follower.makes:
+                    self.catalog.withdraw(asset, partitions)
+
+    def _under_these_names(
+        self, asset: str, remembered: Mapping[str, Remembered], step: Step
+    ) -> dict[str, Output]:
+        """The outputs as those of these partitions: what was made for a file of another name is stored with this one."""
+        found = {key: one.output for key, one in remembered.items()}
+        others = {
+            key: one for key, one in remembered.items() if one.partition != key and not one.output.quarantined
+        }
+        rows: dict[tuple[str, str], pa.Table] = {}
+        parts = {}
+        for key, one in others.items():
+            place = (one.output.path, one.partition)
+            if place not in rows:
+                rows[place] = self.rows(asset, {one.partition: one.output})[one.partition]
+            parts[key] = Part(one.output.content_version, renamed(asset, rows[place], key))
+        for key, (path, size) in self._stored(asset, parts, step.declaration).items():
+            label = self.environment.label
+            found[key] = found[key]._replace(path=path, bytes=size, environment=label)
+        return found
+
+    def _made_from(self, step: Step, key: str, *, of_the_name: bool) -> str:
+        return made_from(step.fingerprint, step.inputs[key], name=key if of_the_name else "")
 
     def known_step(self, run_id: str, name: str) -> Step | None:
         """The step's state, if it was asked for before: it keeps its partitions whatever becomes of the keys."""
-        with self._lock:
-            return self._steps.get((run_id, name))
+        return self._steps.get((run_id, name))
 
     def _forget_what_was_read(self, declaration: Declaration, partitions: Sequence[str]) -> None:
         """What an earlier step read of a source is no input of this one."""
@@ -128,27 +209,36 @@ class TableStorage:
                     source.versions_read.pop(partition, None)
 
     def forget(self, step: Step) -> None:
-        """Drop the state of a step that has ended."""
-        with self._lock:
-            self._steps.pop((step.run_id, step.declaration.name), None)
+        """Drop the state of a step that has ended, and let others work on it."""
+        name = (step.run_id, step.declaration.name)
+        if self._steps.pop(name, None) is not None:
+            self._releases.pop(name)()
 
-    def begin(self, step: Step) -> None:
-        """Record the start of an execution for each output partition."""
-        parameters = dict(step.declaration.parameters(self.environment))
+    def told(self, step: Step) -> None:
+        """Put on record that Dagster knows of all that the step has made."""
         for asset in step.declaration.makes:
-            for partition in step.partitions:
-                step.executions[asset, partition] = Execution(
-                    asset=asset,
-                    partition=partition,
-                    status="started",
-                    run_id=step.run_id,
-                    environment=self.environment.label,
-                    launched_by=step.launched_by,
-                    started_at=step.started_at,
-                    parameters=parameters,
-                    log=step.log,
-                )
-        self.catalog.begin(list(step.executions.values()))
+            self.catalog.told(asset, step.run_id)
+
+    def begin(self, step: Step, partitions: Sequence[str]) -> None:
+        """Record the start of an execution for each output of these partitions."""
+        parameters = dict(step.declaration.parameters(self.environment))
+        begun = {
+            (asset, partition): Execution(
+                asset=asset,
+                partition=partition,
+                status="started",
+                run_id=step.run_id,
+                environment=self.environment.label,
+                launched_by=step.launched_by,
+                started_at=step.started_at,
+                parameters=parameters,
+                log=step.log,
+            )
+            for asset in step.declaration.makes
+            for partition in partitions
+        }
+        step.executions.update(begun)
+        self.catalog.begin(list(begun.values()))
 
     def fail(self, step: Step, error: str) -> None:
         """Record that what the step had begun and not committed has failed."""
@@ -157,14 +247,10 @@ class TableStorage:
 
     def load(self, asset: str, step: Step) -> pd.DataFrame | dict[str, ModelFile]:
         """What the step reads of `asset`, for all of its partitions together: one frame, or models by partition."""
-        read = step.declaration.reads[asset]
+        read, made = step.declaration.reads[asset], [*step.partitions, *step.twins]
         outputs = step.snapshot.readable(asset)
-        wanted = {
-            key
-            for partition in step.partitions
-            for key in read.select(asset, partition, step.snapshot.readable)
-        }
-        if isinstance(read, SameKey) and (missing := sorted(set(step.partitions) - wanted)):
+        wanted = read.union(asset, made, step.snapshot.readable)
+        if isinstance(read, SameKey) and (missing := sorted(set(made) - wanted)):
             raise InputError(
                 f"{step.declaration.name} {missing[0]}: {asset} has no output for it; materialize {asset} first"
             )
@@ -179,9 +265,21 @@ class TableStorage:
         """The rows of these outputs in one frame; for a model, the models by partition."""
         if asset not in SCHEMAS:
             return {key: self._read_model(key, output) for key, output in outputs.items()}
-        parts = [self._read_rows(asset, key, o) for key, o in outputs.items() if not o.quarantined]
+        made = {key: output for key, output in outputs.items() if not output.quarantined}
         empty = SCHEMAS[asset].arrow.empty_table()
-        return tables.to_frame(pa.concat_tables([empty, *parts]))
+        return tables.to_frame(pa.concat_tables([empty, *self.rows(asset, made).values()]))
+
+    def rows(self, asset: str, outputs: Mapping[str, Output]) -> dict[str, pa.Table]:
+        """The rows of each of these outputs; a stored file that holds several of them is read once."""
+        sharing: dict[tuple[str, str], list[str]] = {}
+        for key, output in outputs.items():
+            sharing.setdefault((output.environment, output.path), []).append(key)
+        found: dict[str, pa.Table] = {}
+        for keys in sharing.values():
+            table = self._read_rows(asset, keys[0], outputs[keys[0]])
+            alone = len(keys) == 1 and len(table) == outputs[keys[0]].rows
+            found |= {keys[0]: table} if alone else rows_of_files(SCHEMAS[asset], table, keys)
+        return {key: found[key] for key in outputs}
 
     def _read_rows(self, asset: str, partition: str, output: Output) -> pa.Table:
         data = self._read(asset, partition, output)
@@ -212,48 +310,66 @@ class TableStorage:
         return ModelFile(self._read("model", partition, output), card["model_version"], card)
 
     def commit(
-        self,
-        results: Mapping[str, Result],
-        step: Step,
-        *,
-        partitions: Sequence[str] | None = None,
-        since: datetime | None = None,
+        self, parts: Mapping[str, Mapping[str, Part]], step: Step, *, seconds: Mapping[str, float]
     ) -> dict[str, dict[str, Output]]:
-        """Store the step's outputs, by asset, in these partitions, and make them current together.
-
-        Without `partitions` it is all of them, and without `since` they were made since the step began. A frame is split
-        on its schema's partition column; rows of a partition that was not asked for are an error.
-        """
-        keys = step.partitions if partitions is None else partitions
-        outputs = {asset: self._stored(asset, result, step, keys) for asset, result in results.items()}
-        self._commit_rows(outputs, step, since or step.started_at)
+        """Store what was made, by asset and partition, and make it current together; `seconds` each partition took."""
+        outputs: dict[str, dict[str, Output]] = {}
+        for asset, its in parts.items():
+            stored = self._stored(asset, its, step.declaration)
+            outputs[asset] = {
+                partition: self._output(step, partition, part.version)._replace(
+                    path=stored[partition][0],
+                    bytes=stored[partition][1],
+                    rows=part.rows,
+                    index=part.index,
+                    detail=part.detail,
+                )
+                for partition, part in its.items()
+            }
+        by_name = {partition for its in parts.values() for partition, part in its.items() if part.of_the_name}
+        self._commit_rows(outputs, step, seconds=seconds, by_name=by_name)
         return outputs
 
-    def _stored(self, asset: str, result: Result, step: Step, partitions: Sequence[str]) -> dict[str, Output]:
-        outputs: dict[str, Output] = {}
-        for partition, part in parts_of(asset, result.made, partitions).items():
-            folder = folder_of(asset, partition)
-            for name, content in part.files.items():
-                self.files.write(f"{folder}/{name}", content)
-            main, data = next(iter(part.files.items()))
-            outputs[partition] = replace(
-                self._output(step, partition, part.version),
-                path=f"{folder}/{main}",
-                rows=part.rows,
-                bytes=len(data),
-                index=part.index,
-                detail=result.details.get(partition, {}),
-            )
-        return outputs
+    def _stored(
+        self, asset: str, parts: Mapping[str, Part], declaration: Declaration
+    ) -> dict[str, tuple[str, int]]:
+        """Write the parts; returns the path of each, and its size: files of one partition in Dagster share a file."""
+        stored: dict[str, tuple[str, int]] = {}
+        together: dict[str, dict[str, Part]] = {}
+        for partition, part in parts.items():
+            together.setdefault(declaration.grain(partition), {})[partition] = part
+        for key, its in together.items():
+            if its.keys() == {key}:
+                name = its[key].version
+            else:
+                name = digest({file_of(file): part.version for file, part in its.items()})
+            path = f"{folder_of(asset, key)}/{name}"
+            made = [part.made for part in its.values()]
+            if isinstance(made[0], ModelFile):
+                data, card = files_of_model(made[0])
+                self.files.write(f"{path}.skops", data)
+                self.files.write(f"{path}.json", card)
+                stored[key] = (f"{path}.skops", len(data))
+                continue
+            data = tables.encode(made[0] if len(made) == 1 else pa.concat_tables(made))
+            self.files.write(f"{path}.parquet", data)
+            # each has its share of the size, so that the sizes add up
+            shares = [len(data) // len(its) + (place < len(data) % len(its)) for place in range(len(its))]
+            stored |= {
+                partition: (f"{path}.parquet", share) for partition, share in zip(its, shares, strict=True)
+            }
+        return stored
 
-    def quarantine(self, step: Step, partition: str, reason: str, *, since: datetime) -> dict[str, Output]:
+    def quarantine(
+        self, step: Step, partition: str, reason: str, *, seconds: float, of_the_name: bool
+    ) -> dict[str, Output]:
         """Put on record that nothing can be made of a partition as it is now, and withdraw what was made of it."""
-        version = f"{QUARANTINED}-{digest({partition: reason})}"
-        output = replace(self._output(step, partition, version), detail={QUARANTINED: reason})
-        for follower in self.pipeline.followers(step.declaration):
-            for asset in follower.makes:
-                self.catalog.withdraw(asset, [partition])
-        self._commit_rows({asset: {partition: output} for asset in step.declaration.makes}, step, since)
+        version = f"{QUARANTINED}-{digest({'': reason})}"
+        output = self._output(step, partition, version)._replace(detail={QUARANTINED: reason})
+        self._withdraw_followers(step, [partition])
+        made = {asset: {partition: output} for asset in step.declaration.makes}
+        by_name = {partition} if of_the_name else set()
+        self._commit_rows(made, step, seconds={partition: seconds}, by_name=by_name)
         return dict.fromkeys(step.declaration.makes, output)
 
     def _output(self, step: Step, partition: str, version: str) -> Output:
@@ -265,29 +381,31 @@ class TableStorage:
             run_id=step.run_id,
         )
 
-    def _commit_rows(self, outputs: Mapping[str, Mapping[str, Output]], step: Step, since: datetime) -> None:
-        if not step.executions:
-            self.begin(step)
-        seconds = (datetime.now(UTC) - since).total_seconds()
-        # an execution has its share of the time that the step took for all of them
-        share = round(seconds / max(sum(map(len, outputs.values())), 1), 4)
-        finished = {
-            asset: {
-                partition: (replace(step.executions[asset, partition], seconds=share), output)
-                for partition, output in its.items()
-            }
-            for asset, its in outputs.items()
-        }
+    def _commit_rows(
+        self,
+        outputs: Mapping[str, Mapping[str, Output]],
+        step: Step,
+        *,
+        seconds: Mapping[str, float],
+        by_name: set[str],
+    ) -> None:
+        finished: dict[str, dict[str, Finished]] = {asset: {} for asset in outputs}
+        for asset, its in outputs.items():
+            for partition, output in its.items():
+                share = round(seconds[partition] / len(outputs), 4)
+                execution = replace(step.executions[asset, partition], seconds=share)
+                name = partition if partition in by_name else ""
+                origin = made_from(step.fingerprint, output.inputs, name=name)
+                finished[asset][partition] = Finished(execution, output, origin)
         self.catalog.commit(finished)
         for asset, its in outputs.items():
             step.committed.update({(asset, partition): output for partition, output in its.items()})
 
     def _inputs_read(self, step: Step, partition: str) -> dict[str, str]:
         """The input digests of one partition: sources in the version that was really read, if any was."""
-        inputs = step.snapshot.input_digests(step.declaration, partition)
+        inputs = dict(step.inputs[partition])
         for name, source in self.sources.items():
             # a partition that the step had no need to read stays as the snapshot has it
             if isinstance(step.declaration.reads.get(name), SameKey) and partition in source.versions_read:
-                version = source.versions_read[partition]
-                inputs[name] = digest({partition: version} if version is not None else {})
+                inputs[name] = source.versions_read[partition] or ""
         return inputs

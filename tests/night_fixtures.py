@@ -13,7 +13,7 @@ import pytest
 
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files
-from photo_popularity.jobs import JOB_OF_KIND
+from photo_popularity.jobs import job_of
 from photo_popularity.night import Night, run_night
 from photo_popularity.planning import Batch, assets_of, expected_partitions, next_batch, range_tags
 from resources.environment import Environment
@@ -70,10 +70,10 @@ class Place:
 
     def execute(self, batch: Batch) -> dg.ExecuteInProcessResult:
         """Run a batch as the night does."""
-        return self.definitions.resolve_job_def(JOB_OF_KIND[batch.kind]).execute_in_process(
+        return self.definitions.resolve_job_def(job_of(PIPELINE, batch.kind)).execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(asset) for asset in assets_of(self.installation, batch)],
-            tags=range_tags(batch, self.instance),
+            tags=range_tags(self.installation, batch, self.instance),
             raise_on_error=False,
             run_config=QUIETLY,
         )

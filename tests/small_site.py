@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from partitions.file_sets import LOG_FILES, PHOTO_FILES
 from photo_popularity.domain.schemas import SCHEMAS, TIMESTAMP
 from resources.environment import Environment
 from resources.installation import Installation, install
-from resources.output_parts import ModelFile, Result
+from resources.output_parts import ModelFile, parts_of
 from resources.pipeline import Declaration, Pipeline
 from resources.settings import Settings
 
-FILE_STEPS = {"photo_content": "photo_files", "cat_dog_scores": "photo_files", "log_signals": "log_files"}
+FILE_STEPS = {"photo_content": PHOTO_FILES, "cat_dog_scores": PHOTO_FILES, "log_signals": LOG_FILES}
 STEPS = (
     "photo_metadata",
     "photo_content",
@@ -33,7 +35,7 @@ STEPS = (
 
 def _declaration(name: str) -> Declaration:
     makes = ("log_signals", "quarantined_lines") if name == "log_signals" else (name,)
-    return Declaration(name=name, makes=makes, partitions=FILE_STEPS.get(name, "days"), reads={})  # type: ignore[arg-type]
+    return Declaration(name=name, makes=makes, reads={}, files=FILE_STEPS.get(name))
 
 
 def an_environment(home: Path, *, name: str = "local", **settings: str) -> Environment:
@@ -67,9 +69,14 @@ def commit(
 ) -> None:
     """Make it the current output of the partitions, as a run would."""
     step = installation.storage.step(
-        run_id, installation.pipeline.by_asset[asset].name, partitions=partitions, launched_by="ann"
+        run_id, installation.pipeline.by_asset[asset].name, keys=partitions, launched_by="ann"
     )
-    installation.storage.commit({asset: Result(made, details=details or {})}, step)
+    installation.storage.begin(step, partitions)
+    parts = {
+        key: replace(part, detail=(details or {}).get(key, {}))
+        for key, part in parts_of(asset, made, partitions).items()
+    }
+    installation.storage.commit({asset: parts}, step, seconds=dict.fromkeys(partitions, 0.0))
     installation.storage.forget(step)
 
 
@@ -77,8 +84,8 @@ def fail(
     installation: Installation, asset: str, error: str, *, partitions: list[str], run_id: str = "run-1"
 ) -> None:
     """Record that a run failed to make the partitions."""
-    step = installation.storage.step(run_id, asset, partitions=partitions, launched_by="ann")
-    installation.storage.begin(step)
+    step = installation.storage.step(run_id, asset, keys=partitions, launched_by="ann")
+    installation.storage.begin(step, partitions)
     installation.storage.fail(step, error)
     installation.storage.forget(step)
 
@@ -106,7 +113,7 @@ def photo(photo_id: str, day: str, **columns: Any) -> pd.DataFrame:
 def score(photo_id: str, p_cat: float) -> pd.DataFrame:
     """One row of cat_dog_scores; what is no cat is a dog."""
     shares = {"p_cat": p_cat, "p_dog": 1 - p_cat, "p_neither": 0.0}
-    row = {"file": f"{photo_id}.jpg", "photo_id": photo_id, **shares, "model_version": "m"}
+    row = {"file": f"{photo_id}.jpg", **shares, "model_version": "m"}
     return a_frame("cat_dog_scores", [row])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from assets.behavior_signals import behavior_signals
+from assets.progress import Work
 from partitions.days import day_partitions
 from photo_popularity import rules
 from photo_popularity.checks import ERROR, RULES, WARN, evaluate
@@ -37,10 +38,8 @@ def site(tmp_path: Path) -> Installation:
 
 def checked(site: Installation, asset: str, rows: list[dict[str, Any]], partitions: list[str]) -> Checked:
     """What a rule would look at if these rows were current."""
-    read = Checked.read(site.storage, asset, partitions)
-    return Checked(
-        asset, partitions, small_site.a_frame(asset, rows), storage=site.storage, snapshot=read.snapshot
-    )
+    frame = small_site.a_frame(asset, rows)
+    return Checked(asset, partitions, frame, storage=site.storage, snapshot=Snapshot(site.catalog))
 
 
 def broken(rule: Rule, looked_at: Checked) -> list[str]:
@@ -161,7 +160,7 @@ def test_a_models_card_says_how_it_came_to_be(place: Place) -> None:
     card["metrics"] = {}
     [night] = looked_at.partitions
     assert broken(rules.cards_are_complete, looked_at) == [f"{night}: metrics", f"{night}: libraries"]
-    assert [list(part.rows["card"]) for part in looked_at.each()] == [list(looked_at.rows["card"])]
+    assert [list(part.rows["card"]) for part in looked_at.by_key().values()] == [list(looked_at.rows["card"])]
 
 
 def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None:
@@ -240,10 +239,8 @@ def test_all_checks_launched_from_a_page_look_at_every_partition(place: Place) -
 def with_miscounted_visitors(place: Place, day: str) -> dg.Definitions:
     """The code location with a behaviour step that counts too many visitors on one day."""
 
-    def miscounted(
-        context: dg.AssetExecutionContext, log_signals: pd.DataFrame, storage: TableStorage
-    ) -> Result:
-        made: Result = behavior_signals.function(context, log_signals, storage)
+    def miscounted(work: Work, log_signals: pd.DataFrame, storage: TableStorage) -> Result:
+        made: Result = behavior_signals(work, log_signals, storage)
         assert isinstance(made.made, pd.DataFrame)
         rows = made.made.copy()
         rows.loc[rows["day"] == pd.Timestamp(day), "unique_visitors"] += 100

@@ -102,7 +102,7 @@ def test_a_look_at_an_unchanged_folder_reads_no_file(place: Place) -> None:
     time.sleep(0.01)
     installation = place.installation
     detect_files(installation, "photo_files", place.instance)
-    assert installation.photo_files.versions_read == {}
+    assert installation.file_sources["photo_files"].versions_read == {}
     assert {path: path.stat().st_atime_ns for path in files} == before
 
 

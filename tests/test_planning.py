@@ -220,7 +220,7 @@ def test_a_rejected_output_is_refused_to_a_run_that_somebody_launches_by_hand(pl
 def test_the_tags_of_a_batch_of_files_name_a_range_that_holds_exactly_them(place: Place) -> None:
     place.detect()
     keys = ("2026/10/01/p1.jpg", "2026/10/05/p8.jpg")
-    tags = range_tags(Batch(("photo_content",), keys, "photo_files"), place.instance)
+    tags = range_tags(place.installation, Batch(("photo_content",), keys, "photo_files"), place.instance)
     present = place.instance.get_dynamic_partitions("photo_files")
     chosen = present[present.index(tags[RANGE_START_TAG]) : present.index(tags[RANGE_END_TAG]) + 1]
     assert tuple(chosen) == keys
@@ -230,10 +230,9 @@ def test_the_tags_of_a_batch_of_files_name_a_range_that_holds_exactly_them(place
 def test_a_run_whose_files_were_moved_to_another_run_fails_with_that_reason(place: Place) -> None:
     place.detect()
     first = Batch(("photo_content",), ("2026/10/01/p1.jpg", "2026/10/05/p8.jpg"), "photo_files")
-    tags = range_tags(first, place.instance)
-    range_tags(
-        Batch(("photo_content",), ("2026/10/02/p3.jpg", "2026/10/05/p8.jpg"), "photo_files"), place.instance
-    )
+    tags = range_tags(place.installation, first, place.instance)
+    other = Batch(("photo_content",), ("2026/10/02/p3.jpg", "2026/10/05/p8.jpg"), "photo_files")
+    range_tags(place.installation, other, place.instance)
     result = place.materialize("photo_content", **tags)
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert "moved to another run" in str(failure.step_failure_data)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from partitions.file_sets import PHOTO_FILES, by_folder
+from partitions.reads import SameKey
 from photo_popularity.domain.errors import InputError
 from photo_popularity.query import TABLES, run_query
+from resources.catalog_records import Output
 from resources.environment import Environment
+from resources.installation import Installation, install
+from resources.output_parts import Result, file_part
+from resources.pipeline import Declaration, Pipeline
 from tests import small_site
 from tests.services.s3 import S3Server
 
@@ -119,7 +127,83 @@ def test_names_of_files_are_taken_as_they_stand(tmp_path: Path, name: str) -> No
     small_site.commit(small_site.an_installation(environment), "cat_dog_scores", row, partitions=[name])
     answer = run_query(environment, "SELECT * FROM cat_dog_scores")
     assert answer["file"].to_pylist() == [name]
-    assert answer["photo_id"].to_pylist() == ["a"]
+    assert answer["p_cat"].to_pylist() == [0.5]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Installation:
+    """Scores whose files are in partitions by folder: three in one, one in another."""
+    declaration = Declaration(
+        "cat_dog_scores",
+        ("cat_dog_scores",),
+        {"photo_files": SameKey()},
+        files=replace(PHOTO_FILES, grain=by_folder),
+    )
+    site = install(small_site.an_environment(tmp_path), Pipeline((declaration,)))
+    score_files(site, {"cats [1]/a.jpg": 0.1, "cats [1]/b.jpg": 0.2, "cats [1]/c.jpg": 0.3, "d.jpg": 0.4})
+    return site
+
+
+def score_files(site: Installation, p_cats: Mapping[str, float], *, run_id: str = "run-1") -> None:
+    """Make these the current scores of the files, in one commit."""
+    site.catalog.set_current("photo_files", {key: Output(f"bytes for {p}") for key, p in p_cats.items()})
+    keys = sorted({by_folder(file) for file in p_cats})
+    step = site.storage.step(run_id, "cat_dog_scores", keys=keys, launched_by="ann")
+    site.storage.begin(step, list(p_cats))
+    parts = {}
+    for key, p_cat in p_cats.items():
+        row = {"p_cat": p_cat, "p_dog": 1 - p_cat, "p_neither": 0.0, "model_version": "m"}
+        parts[key] = file_part("cat_dog_scores", key, Result(row), of_the_name=False)
+    site.storage.commit({"cat_dog_scores": parts}, step, seconds=dict.fromkeys(p_cats, 0.0))
+    site.storage.forget(step)
+
+
+def queried(site: Installation) -> list[tuple[str, float]]:
+    rows = run_query(site.environment, "SELECT file, p_cat FROM cat_dog_scores ORDER BY ALL").to_pylist()
+    return [(row["file"], row["p_cat"]) for row in rows]
+
+
+def test_of_files_that_share_a_stored_file_each_has_its_rows_once(folders: Installation) -> None:
+    assert queried(folders) == [
+        ("cats [1]/a.jpg", 0.1),
+        ("cats [1]/b.jpg", 0.2),
+        ("cats [1]/c.jpg", 0.3),
+        ("d.jpg", 0.4),
+    ]
+    stored = run_query(folders.environment, "SELECT path, count(*) AS n FROM current_outputs GROUP BY path")
+    assert sorted(stored["n"].to_pylist()) == [1, 3]
+
+
+def test_of_a_shared_file_only_the_rows_that_are_current_are_read(folders: Installation) -> None:
+    """Risk: the stored file still holds what was made of a file before, or of one that is gone."""
+    score_files(folders, {"cats [1]/a.jpg": 0.9}, run_id="run-2")
+    folders.catalog.withdraw("cat_dog_scores", ["cats [1]/c.jpg"])
+    assert queried(folders) == [("cats [1]/a.jpg", 0.9), ("cats [1]/b.jpg", 0.2), ("d.jpg", 0.4)]
+    # and once more together, so that a third stored file holds some of the rows
+    score_files(folders, {"cats [1]/a.jpg": 0.9, "cats [1]/b.jpg": 0.8}, run_id="run-3")
+    assert queried(folders) == [("cats [1]/a.jpg", 0.9), ("cats [1]/b.jpg", 0.8), ("d.jpg", 0.4)]
+
+
+def test_a_shared_file_of_which_one_file_is_left_tells_of_that_one_alone(folders: Installation) -> None:
+    folders.catalog.withdraw("cat_dog_scores", ["cats [1]/a.jpg", "cats [1]/c.jpg", "d.jpg"])
+    assert queried(folders) == [("cats [1]/b.jpg", 0.2)]
+
+
+def test_files_moved_out_of_a_shared_file_are_read_under_their_new_names(folders: Installation) -> None:
+    moved = {"dogs/a.jpg": "bytes for 0.1", "dogs/e.jpg": "bytes for 0.4"}
+    folders.catalog.set_current("photo_files", {key: Output(version) for key, version in moved.items()})
+    step = folders.storage.step(
+        "run-2", "cat_dog_scores", keys=["dogs"], launched_by="ann", only_out_of_date=True
+    )
+    folders.storage.forget(step)
+    assert step.partitions == []
+    folders.catalog.withdraw("cat_dog_scores", ["cats [1]/a.jpg", "d.jpg"])
+    assert queried(folders) == [
+        ("cats [1]/b.jpg", 0.2),
+        ("cats [1]/c.jpg", 0.3),
+        ("dogs/a.jpg", 0.1),
+        ("dogs/e.jpg", 0.4),
+    ]
 
 
 def test_staging_reads_what_production_has_made(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from photo_popularity.report import print_report
 from photo_popularity.report_results import verdict
 from resources.catalog_records import Output
 from resources.installation import Installation
+from resources.pipeline import Pipeline
 from tests import small_site
 
 DAY = "2026-11-02"
@@ -108,7 +109,7 @@ def test_a_night_without_work_says_that_nothing_was_recomputed(site: Installatio
 
 def test_it_tells_what_became_of_lines_and_files(site: Installation) -> None:
     text = report(site, run_ids=["run-1"])
-    assert line_of(text, "photo folder")[2:] == ["3", "files", "2", "new"]
+    assert line_of(text, "photo files")[2:] == ["3", "photo", "files", "2", "new"]
     assert "100 log lines: 99 counted, 1 quarantined.\n  1 line: not a log line" in text
     assert "1 photo file could not be read:\n  stray.jpg: no image" in text
     assert "1 file in the folder that no photo in the database names:\n  stray.jpg" in text
@@ -155,6 +156,20 @@ def test_what_a_check_has_refused_is_told_with_what_waits_for_it(site: Installat
     held_up = "behavior_signals, training_examples, popularity_model"
     assert f"Not looked at, for what they read has failed: {held_up}." in text.replace("photo_features, ", "")
     assert "Up to date already" not in text
+
+
+def test_what_other_code_has_made_and_was_left_so_is_told(site: Installation) -> None:
+    assert "other code" not in report(site, run_ids=["run-1"])
+    newer = Pipeline(
+        tuple(
+            replace(step, code_version="2") if step.name in ("photo_metadata", "model_evaluation") else step
+            for step in site.pipeline.steps
+        )
+    )
+    text = report(replace(site, pipeline=newer), run_ids=["run-1"])
+    assert "photo_metadata: 1 of 1 were made by other code or parameters than now" in text
+    # the nights before keep the models that they had
+    assert "model_evaluation: 1" not in text
 
 
 def test_a_check_that_warns_is_told(site: Installation) -> None:

@@ -13,7 +13,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from photo_popularity.attempts import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Attempts
-from photo_popularity.sensors import IN_FLIGHT
+from photo_popularity.healing import IN_FLIGHT
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import build_notifier
 from resources.settings import Settings

@@ -124,15 +124,15 @@ def parse_line(line: bytes) -> Request | str:
     )
 
 
-def read_lines(stream: BinaryIO, name: str) -> Iterator[Request | Rejected]:
-    """Every line of a log, plain or gzip by its first bytes, in bounded memory; `name` is for messages only.
+def read_lines(stream: BinaryIO) -> Iterator[Request | Rejected]:
+    """Every line of a log, plain or gzip by its first bytes, in bounded memory.
 
     A gzip stream that breaks off yields its whole lines, then one `Rejected` for the line at which it broke.
     Raises InputError when the file is compressed in another way.
     """
     number, rest = 0, b""
     try:
-        for chunk in _chunks(stream, name):
+        for chunk in _chunks(stream):
             first, *more = chunk.split(b"\n")
             rest += first
             if more:
@@ -179,13 +179,13 @@ class _BrokenGzip(Exception):
     """The compressed stream ends or fails; the message is the reason to report."""
 
 
-def _chunks(stream: BinaryIO, name: str) -> Iterator[bytes]:
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     """The decompressed bytes of a file in pieces of bounded size."""
     chunk = stream.read(CHUNK_BYTES)
     for kind, magic in _FOREIGN_MAGIC.items():
         if magic.match(chunk):
             raise InputError(
-                f"{name}: is compressed with {kind}; unpack it, or compress it with gzip instead"
+                f"the file is compressed with {kind}; unpack it, or compress it with gzip instead"
             )
     if chunk.startswith(_GZIP_MAGIC):
         yield from _inflate(stream, chunk)

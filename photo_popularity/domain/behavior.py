@@ -37,7 +37,7 @@ SECONDS_PER_DAY = 86_400
 COUNTS = ["views", "likes", "downloads", "bytes", "external_referrals", "robot_views"]
 
 _SIGNAL_KEY = ["day", "photo_id"]
-_SIGNALS = ["file", *_SIGNAL_KEY, "lines", *COUNTS, "visitors", "salt_version"]
+_SIGNALS = [*_SIGNAL_KEY, "lines", *COUNTS, "visitors", "salt_version"]
 _BEHAVIOR = [*_SIGNAL_KEY, "views", "unique_visitors", *COUNTS[1:]]
 _LIST_SETTINGS = {
     "own_hosts": (r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", "a host without scheme, port and path"),
@@ -80,8 +80,8 @@ class BehaviorRules:
 class LogScan:
     """What one log file holds: `lines` is `good` plus the rows of `quarantined`.
 
-    `signals` and `quarantined` have the columns of log_signals and quarantined_lines; the lines of
-    `signals` sum up to `good`. The moments are those of the earliest and the latest good line, in UTC; None
+    `signals` and `quarantined` have the columns of log_signals and quarantined_lines without the file's name; the
+    lines of `signals` sum up to `good`. The moments are those of the earliest and the latest good line, in UTC; None
     without one.
     """
 
@@ -100,17 +100,17 @@ def visitor_hash(address: bytes, salt: str) -> int:
     return int.from_bytes(blake2b(address, digest_size=8, key=key).digest(), "big")
 
 
-def scan_log(stream: BinaryIO, *, file: str, rules: BehaviorRules, salt: str, salt_version: str) -> LogScan:
+def scan_log(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version: str) -> LogScan:
     """The signals and the quarantined lines of one log file, plain or gzip."""
     deed_of = _deed_classifier(rules)
     is_external = _external_referrer(rules.own_hosts)
     visitor = lru_cache(maxsize=CACHED_VALUES)(lambda address: visitor_hash(address, salt))
     tallies: dict[tuple[int, str | None], _Tally] = {}
-    quarantined: list[tuple[str, int, str, str]] = []
+    quarantined: list[tuple[int, str, str]] = []
     good, first, last = 0, None, None
-    for line in read_lines(stream, file):
+    for line in read_lines(stream):
         if isinstance(line, Rejected):
-            quarantined.append((file, line.line_number, line.reason, _printable(line.line)))
+            quarantined.append((line.line_number, line.reason, _printable(line.line)))
             continue
         good += 1
         moment = line.epoch_seconds
@@ -134,7 +134,7 @@ def scan_log(stream: BinaryIO, *, file: str, rules: BehaviorRules, salt: str, sa
         elif deed == "download":
             tally.downloads += 1
     return LogScan(
-        signals=_signals_frame(tallies, file=file, salt_version=salt_version),
+        signals=_signals_frame(tallies, salt_version=salt_version),
         quarantined=_quarantined_frame(quarantined),
         lines=good + len(quarantined),
         good=good,
@@ -237,13 +237,10 @@ def _printable(line: bytes) -> str:
     return text[:MAX_QUARANTINED_CHARACTERS]
 
 
-def _signals_frame(
-    tallies: dict[tuple[int, str | None], _Tally], *, file: str, salt_version: str
-) -> pd.DataFrame:
+def _signals_frame(tallies: dict[tuple[int, str | None], _Tally], *, salt_version: str) -> pd.DataFrame:
     ordered = sorted(tallies.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or ""))
     rows = [
         (
-            file,
             np.datetime64(day, "D"),
             photo_id,
             tally.lines,
@@ -253,13 +250,13 @@ def _signals_frame(
         )
         for (day, photo_id), tally in ordered
     ]
-    texts = dict.fromkeys(["file", "photo_id", "salt_version"], "str")
+    texts = dict.fromkeys(["photo_id", "salt_version"], "str")
     numbers = dict.fromkeys(["lines", *COUNTS], "int64")
     return pd.DataFrame(rows, columns=_SIGNALS).astype({"day": "datetime64[us]", **texts, **numbers})
 
 
-def _quarantined_frame(rows: list[tuple[str, int, str, str]]) -> pd.DataFrame:
-    types = {"file": "str", "line_number": "int64", "reason": "str", "line": "str"}
+def _quarantined_frame(rows: list[tuple[int, str, str]]) -> pd.DataFrame:
+    types = {"line_number": "int64", "reason": "str", "line": "str"}
     return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 

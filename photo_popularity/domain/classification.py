@@ -6,23 +6,18 @@ Training belongs to `classifier_training`, models of others to `onnx_classificat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.image_features import FEATURES_VERSION, PICTURE_PIXELS, image_features
-from photo_popularity.domain.photos import load_pixels, photo_id_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from photo_popularity.domain.photos import load_pixels
 
 CLASSES = ("cat", "dog", "neither")
-BATCH_PHOTOS = 64
-# the last digits depend on which photos share a batch; equal photos must have equal rows
+# the last digits depend on the machine; equal photos must have equal rows
 SCORE_DIGITS = 6
 VERSION_DIGITS = 12
 
@@ -73,31 +68,21 @@ class SklearnClassifier:
         """See `Classifier.score`."""
         # the products are small: on a busy machine threads that wait for each other took longer than the work
         with self._threads.limit(limits=1):
-            features, mirrored = image_features(pixels), image_features(pixels[:, :, ::-1])
+            features, mirrored = np.split(image_features(np.concatenate([pixels, pixels[:, :, ::-1]])), 2)
             decisions = mirrored_decisions(self._pipeline, features, mirrored)
         return in_class_order(self._calibrator.predict_proba(decisions), self._classes)
 
 
-def score_photos(files: Iterable[tuple[str, bytes]], classifier: Classifier) -> pd.DataFrame:
-    """The cat_dog_scores rows of (file, bytes) pairs, sorted by file; a photo that can't be read has no row."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-    readable = _readable(files, classifier.picture_pixels)
-    while batch := list(islice(readable, BATCH_PHOTOS)):
-        scores = _rounded(classifier.score(np.stack([pixels for _, pixels in batch])))
-        rows += [
-            {
-                "file": file,
-                "photo_id": photo_id_of(file),
-                **_named(score),
-                "model_version": classifier.model_version,
-            }
-            for (file, _), score in zip(batch, scores, strict=True)
-        ]
-    columns = ["file", "photo_id", "p_cat", "p_dog", "p_neither", "model_version"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.sort_values("file", ignore_index=True)
+def score_photo(data: bytes, classifier: Classifier) -> dict[str, object] | None:
+    """The cat_dog_scores row of a photo's bytes, without its file's name; None when they cannot be read."""
+    try:
+        pixels = load_pixels(data, size=classifier.picture_pixels)
+    except InputError:
+        # photo_content says why, with the same words
+        return None
+    [score] = _rounded(classifier.score(pixels[np.newaxis]))
+    named = {f"p_{name}": float(value) for name, value in zip(CLASSES, score, strict=True)}
+    return {**named, "model_version": classifier.model_version}
 
 
 def mirrored_decisions(pipeline: Any, features: NDArray[np.float32], mirrored: NDArray[np.float32]) -> Scores:
@@ -114,25 +99,11 @@ def in_class_order(probabilities: NDArray[np.floating[Any]], classes: Iterable[s
     return scores
 
 
-def _readable(files: Iterable[tuple[str, bytes]], size: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    for file, data in files:
-        try:
-            pixels = load_pixels(data, size=size)
-        except InputError:
-            # photo_content says why, with the same words
-            continue
-        yield file, pixels
-
-
 def _rounded(scores: Scores) -> Scores:
     """Scores with few digits that still add up to one: the dog takes what rounding leaves."""
     rounded = scores.round(SCORE_DIGITS)
     rounded[:, 1] = np.clip((1.0 - rounded[:, 0] - rounded[:, 2]).round(SCORE_DIGITS), 0.0, 1.0)
     return rounded
-
-
-def _named(score: Scores) -> dict[str, object]:
-    return {f"p_{name}": float(value) for name, value in zip(CLASSES, score, strict=True)}
 
 
 def _digest(data: bytes) -> str:

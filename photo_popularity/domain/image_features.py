@@ -5,6 +5,8 @@ No learning belongs here. `FEATURES_VERSION` changes with every change of what c
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,6 +87,7 @@ def _textures(pixels: NDArray[np.uint8]) -> Floats:
     return np.concatenate(parts, axis=1)
 
 
+@cache
 def _texture_of_code() -> NDArray[np.int64]:
     """The 58 patterns with at most two changes around the circle have numbers of their own, all others share one."""
     numbers = np.full(256, OTHER_TEXTURE, dtype=np.int64)

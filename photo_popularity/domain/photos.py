@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from photo_popularity.domain.errors import InputError
@@ -53,11 +52,11 @@ class Header:
     has_gps: bool | None = None
 
 
-def read_photo(data: bytes, *, file: str, limits: PhotoLimits = DEFAULT_LIMITS) -> dict[str, object]:
-    """The photo_content row of a file.
+def read_photo(data: bytes, *, limits: PhotoLimits = DEFAULT_LIMITS) -> dict[str, object]:
+    """The photo_content row of a file, without its name.
 
     Never fails for what the bytes are: `problem` then says why, the measurements are None, and the header's columns
-    are None where the header could not be read either. Everything but `file` and `photo_id` depends on the bytes alone.
+    are None where the header could not be read either.
     """
     header, measurements, problem = Header(), Measurements(), None
     try:
@@ -68,19 +67,12 @@ def read_photo(data: bytes, *, file: str, limits: PhotoLimits = DEFAULT_LIMITS) 
     except InputError as error:
         problem = str(error)
     return {
-        "file": file,
-        "photo_id": photo_id_of(file),
         "content_version": hashlib.sha256(data).hexdigest()[:16],
         "bytes": len(data),
         **asdict(header),
         **asdict(measurements),
         "problem": problem,
     }
-
-
-def photo_id_of(file: str) -> str:
-    """The stem of the file's name: `2026/10/01/p42.jpg` is photo `p42`."""
-    return PurePosixPath(file).stem
 
 
 def load_pixels(data: bytes, *, size: int, limits: PhotoLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:

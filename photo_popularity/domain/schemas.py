@@ -47,14 +47,14 @@ class TableSchema:
 
 
 DAY = Column(pa.date32(), "UTC day")
-FILE = Column(pa.string(), "Path of the photo file below the photo folder; the partition key")
-LOG_FILE = Column(pa.string(), "Path of the log file below the log folder; the partition key")
+FILE = Column(pa.string(), "Path of the photo file below the photo folder")
+LOG_FILE = Column(pa.string(), "Path of the log file below the log folder")
 PHOTO_ID = Column(pa.string(), "The photo")
 MODEL_VERSION = Column(pa.string(), "Version of the model that made this row")
 
 
 FILES = {
-    "file": Column(pa.string(), "Path below the folder; the partition key of what is made from it"),
+    "file": Column(pa.string(), "Path below the folder"),
     "size": Column(pa.int64(), "Bytes"),
     "content_version": Column(pa.string(), "Hash of the bytes"),
 }
@@ -96,7 +96,6 @@ PHOTO_ROWS = {
 PHOTO_CONTENT = TableSchema(
     {
         "file": FILE,
-        "photo_id": Column(pa.string(), "The photo: the stem of the file's name"),
         "content_version": Column(pa.string(), "Hash of the file's bytes"),
         "bytes": Column(COUNT, "Size of the file in bytes"),
         "format": Column(pa.string(), "Image format by content, not by name", required=False),
@@ -121,7 +120,6 @@ PHOTO_CONTENT = TableSchema(
 CAT_DOG_SCORES = TableSchema(
     {
         "file": FILE,
-        "photo_id": Column(pa.string(), "The photo: the stem of the file's name"),
         "p_cat": Column(pa.float64(), "Probability that it shows a cat"),
         "p_dog": Column(pa.float64(), "Probability that it shows a dog"),
         "p_neither": Column(pa.float64(), "Probability that it shows neither"),

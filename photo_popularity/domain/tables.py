@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +21,27 @@ def to_table(frame: pd.DataFrame, schema: TableSchema, *, name: str) -> pa.Table
 
     Raises ValueError that names the table and column when a column is missing, unknown, null or of another type.
     """
-    expected, present = set(schema.columns), set(frame.columns)
+    return _table({name: frame[name] for name in frame.columns}, schema, name=name)
+
+
+def rows_to_table(rows: Sequence[Mapping[str, object]], schema: TableSchema, *, name: str) -> pa.Table:
+    """The same for rows as mappings; a column that one of them lacks counts as missing."""
+    columns: set[str] = set().union(*rows) if rows else set(schema.columns)
+    lacking = sorted(column for column in columns if any(column not in row for row in rows))
+    if lacking:
+        raise ValueError(f"{name}: columns missing in some rows: {lacking}")
+    return _table({column: [row[column] for row in rows] for column in columns}, schema, name=name)
+
+
+def _table(values: Mapping[str, Any], schema: TableSchema, *, name: str) -> pa.Table:
+    expected, present = set(schema.columns), set(values)
     if expected != present:
         missing, unknown = sorted(expected - present), sorted(present - expected)
         raise ValueError(f"{name}: columns missing: {missing}, unknown: {unknown}")
     arrays = []
     for column, field in zip(schema.columns, schema.arrow, strict=True):
         try:
-            array = pa.Array.from_pandas(frame[column], type=field.type)
+            array = pa.array(values[column], type=field.type, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{name}.{column}: does not fit {field.type}: {error}") from error
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
@@ -34,7 +49,7 @@ def to_table(frame: pd.DataFrame, schema: TableSchema, *, name: str) -> pa.Table
             raise ValueError(f"{name}.{column}: {array.null_count} rows are null in a column that may not be")
         arrays.append(array)
     table = pa.Table.from_arrays(arrays, schema=schema.arrow)
-    return table.sort_by([(column, "ascending") for column in schema.key])
+    return table if len(table) < 2 else table.sort_by([(column, "ascending") for column in schema.key])
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

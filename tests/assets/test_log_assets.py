@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from assets.behavior_signals import behavior_signals
 from assets.log_signals import counting_rules, log_signals
 from resources.environment import Environment
+from resources.output_parts import Result, file_part
 from resources.settings import Settings
+from resources.source_file import SourceFile
 from resources.sources import FileSource
 from tests import small_site
 from tests.assets.test_photo_assets import work_on
@@ -24,22 +27,25 @@ def environment(tmp_path: Path) -> Environment:
 
 
 def scanned(
-    folder: Path, environment: Environment, *keys: str
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, object]]]:
+    folder: Path, environment: Environment, key: str
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, object]]:
     source = FileSource("log_files", str(folder), setting="logs")
-    made = log_signals(work_on(*keys), source, environment)
-    assert all(key in source.versions_read for key in keys)
-    details = {key: dict(value) for key, value in made["log_signals"].details.items()}
-    return made["log_signals"].made, made["quarantined_lines"].made, details
+    file = SourceFile(source, key, dg.get_dagster_logger())
+    made = log_signals(file, environment)
+    assert key in source.versions_read
+    # so that a file with another name need not be scanned again
+    assert not file.name_was_asked_for
+    assert made["quarantined_lines"].detail == made["log_signals"].detail
+    return made["log_signals"].made, made["quarantined_lines"].made, dict(made["log_signals"].detail)
 
 
 def test_a_file_is_counted_and_its_broken_lines_are_kept(tmp_path: Path, environment: Environment) -> None:
     line = log_line(datetime(2026, 10, 10, 23, 30), "/photos/p1.jpg")
     (tmp_path / "a.log").write_text(line + line + "no log line\n")
-    signals, quarantined, details = scanned(tmp_path, environment, "a.log")
+    signals, quarantined, detail = scanned(tmp_path, environment, "a.log")
     assert signals[["photo_id", "lines", "views"]].to_numpy().tolist() == [["p1", 2, 2]]
     assert quarantined[["line_number", "line"]].to_numpy().tolist() == [[3, "no log line"]]
-    assert details["a.log"] == {
+    assert detail == {
         "lines": 3,
         "good_lines": 2,
         "quarantined_lines": 1,
@@ -52,14 +58,18 @@ def test_a_file_is_counted_and_its_broken_lines_are_kept(tmp_path: Path, environ
 def test_a_file_that_cannot_be_read_is_one_quarantined_line(
     tmp_path: Path, environment: Environment, data: bytes | None
 ) -> None:
-    (tmp_path / "good.log").write_text(log_line(datetime(2026, 10, 10), "/"))
     if data is not None:
         (tmp_path / "bad.log").write_bytes(data)
-    signals, quarantined, details = scanned(tmp_path, environment, "bad.log", "good.log")
-    assert list(signals["file"]) == ["good.log"]
-    assert quarantined[["file", "line_number"]].to_numpy().tolist() == [["bad.log", 1]]
-    assert "bad.log" in str(quarantined["reason"].iloc[0])
-    assert details["bad.log"] == {"lines": 1, "good_lines": 0, "quarantined_lines": 1}
+    signals, quarantined, detail = scanned(tmp_path, environment, "bad.log")
+    assert signals.empty
+    assert quarantined[["line_number", "line"]].to_numpy().tolist() == [[1, ""]]
+    assert str(quarantined["reason"].iloc[0]).startswith(
+        "the file cannot be read (" if data is None else "the file is compressed with "
+    )
+    assert detail == {"lines": 1, "good_lines": 0, "quarantined_lines": 1}
+    # the tables can be stored once the name is added
+    for asset, frame in (("log_signals", signals), ("quarantined_lines", quarantined)):
+        file_part(asset, "bad.log", Result(frame), of_the_name=False)
 
 
 def test_the_salt_is_a_parameter_of_the_counts_and_not_told(environment: Environment) -> None:

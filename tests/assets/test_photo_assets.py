@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
+from assets import photo_content as photo_content_module
 from assets.cat_dog_scores import cat_dog_scores, classifier_version
 from assets.photo_content import photo_content
 from assets.progress import Work
 from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.photo_decoding import PhotoLimits
+from photo_popularity.domain.schemas import PHOTO_CONTENT
 from resources.classifier import ClassifierFile
 from resources.environment import Environment
 from resources.settings import Settings
+from resources.source_file import SourceFile
 from resources.sources import FileSource
 from tests.night_fixtures import Place
 from tests.photo_site import drawing
@@ -32,27 +37,47 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def source(folder: Path) -> FileSource:
-    return FileSource("photo_files", str(folder), setting="photos")
+def a_file(folder: Path, key: str) -> SourceFile:
+    return SourceFile(FileSource("photo_files", str(folder), setting="photos"), key, dg.get_dagster_logger())
 
 
 def test_each_file_is_a_row_and_one_that_is_no_image_says_why(folder: Path) -> None:
-    rows = photo_content(work_on("a%2C cat.jpg", "text.jpg", "gone.jpg"), source(folder)).set_index("file")
-    assert list(rows.index) == ["a, cat.jpg", "text.jpg", "gone.jpg"]
-    assert rows.loc["a, cat.jpg", "format"] == "JPEG"
-    assert pd.isna(rows.loc["a, cat.jpg", "problem"])
-    assert "text.jpg" in str(rows.loc["text.jpg", "problem"]) or rows.loc["text.jpg", "problem"]
-    assert "cannot be read" in str(rows.loc["gone.jpg", "problem"])
+    files = {key: a_file(folder, key) for key in ("a%2C cat.jpg", "text.jpg", "gone.jpg")}
+    rows = {key: photo_content(file) for key, file in files.items()}
+    assert all({"file", *row} == set(PHOTO_CONTENT.columns) for row in rows.values())
+    assert (rows["a%2C cat.jpg"]["format"], rows["a%2C cat.jpg"]["problem"]) == ("JPEG", None)
+    assert "no image of a known format" in rows["text.jpg"]["problem"]
+    assert "cannot be read" in rows["gone.jpg"]["problem"]
+    # so that a file with another name need not be read again
+    assert not any(file.name_was_asked_for for file in files.values())
+
+
+def test_of_a_file_over_the_limit_the_size_and_version_are_those_of_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = drawing(1) * 3
+    (tmp_path / "large.jpg").write_bytes(data)
+    monkeypatch.setattr(photo_content_module, "PhotoLimits", lambda: PhotoLimits(file_bytes=100))
+    row = photo_content(a_file(tmp_path, "large.jpg"))
+    assert (row["bytes"], row["content_version"]) == (len(data), hashlib.sha256(data).hexdigest()[:16])
+    assert "more than the limit of 100" in row["problem"]
 
 
 def test_only_photos_that_can_be_read_are_scored(new_place: Place) -> None:
-    content = pd.DataFrame({"file": ["2026/10/01/p1.jpg", "bad.jpg"], "problem": [None, "it is no image"]})
+    folder = new_place.site.photos
+    (folder / "odd.jpg").write_bytes(b"no image any more")
     classifier = ClassifierFile(new_place.environment.settings.classifier)
-    scores = cat_dog_scores(
-        work_on("2026/10/01/p1.jpg", "bad.jpg"), content, new_place.installation.photo_files, classifier
-    )
-    assert list(scores["file"]) == ["2026/10/01/p1.jpg"]
-    assert scores[["p_cat", "p_dog", "p_neither"]].sum(axis=1).iloc[0] == pytest.approx(1)
+
+    def scores(key: str, problem: str | None) -> list[dict[str, float]]:
+        content = pd.DataFrame({"problem": [problem]}, dtype="str")
+        return list(cat_dog_scores(a_file(folder, key), content, classifier))
+
+    [row] = scores("2026/10/01/p1.jpg", None)
+    assert sum(row[name] for name in ("p_cat", "p_dog", "p_neither")) == pytest.approx(1)
+    assert scores("2026/10/01/p1.jpg", "it is no image") == []
+    # these could be read when their content was
+    assert scores("gone.jpg", None) == []
+    assert scores("odd.jpg", None) == []
 
 
 def test_the_version_of_the_classifier_is_a_parameter_of_the_scores(tmp_path: Path) -> None:

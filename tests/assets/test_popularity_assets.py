@@ -37,7 +37,7 @@ def picture(shown: str) -> Image.Image:
 def test_each_photo_of_the_night_is_predicted_and_the_leading_ones_are_shown(place: Place) -> None:
     given = inputs(place)
     result = popularity_predictions(
-        work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files
+        work_on(str(LAST_DAY)), **given, photo_files=place.installation.file_sources["photo_files"]
     )
     assert len(result.made) == len(given["photo_features"]) == 8
     shown = result.metadata["most_popular"].value
@@ -52,7 +52,7 @@ def test_a_photo_without_its_file_is_a_grey_tile(place: Place) -> None:
         path.unlink()
     given["photo_content"] = given["photo_content"].assign(problem="not read")
     result = popularity_predictions(
-        work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files
+        work_on(str(LAST_DAY)), **given, photo_files=place.installation.file_sources["photo_files"]
     )
     saturation = picture(result.metadata["most_popular"].value).convert("HSV").getchannel("S")
     assert not any(saturation.histogram()[140:])  # ink is a dark blue
@@ -62,7 +62,9 @@ def test_a_night_without_a_living_photo_is_one_sentence(place: Place) -> None:
     given = inputs(place)
     given["photo_features"] = given["photo_features"].iloc[:0]
     with pytest.raises(InputError, match="no photo is alive"):
-        popularity_predictions(work_on(str(LAST_DAY)), **given, photo_files=place.installation.photo_files)
+        popularity_predictions(
+            work_on(str(LAST_DAY)), **given, photo_files=place.installation.file_sources["photo_files"]
+        )
 
 
 def test_the_examples_of_a_night_are_those_whose_seven_days_are_over(place: Place) -> None:

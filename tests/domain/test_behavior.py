@@ -43,10 +43,8 @@ def line(
     return f'{address} - - [{time}] "{request}" {status} {size} "{referrer}" "{agent}"\n'.encode()
 
 
-def scan(data: bytes, *, rules: BehaviorRules | None = None, file: str = "a.log", salt: str = "s") -> LogScan:
-    return scan_log(
-        io.BytesIO(data), file=file, rules=rules or BehaviorRules(), salt=salt, salt_version=f"v-{salt}"
-    )
+def scan(data: bytes, *, rules: BehaviorRules | None = None, salt: str = "s") -> LogScan:
+    return scan_log(io.BytesIO(data), rules=rules or BehaviorRules(), salt=salt, salt_version=f"v-{salt}")
 
 
 def only_row(data: bytes, **options: Any) -> dict[str, Any]:
@@ -158,20 +156,21 @@ def test_lines_are_good_or_quarantined() -> None:
     assert result.signals["lines"].sum() == 2
     assert result.quarantined.to_dict("records") == [
         {
-            "file": "a.log",
             "line_number": 2,
             "reason": "not a Combined or Common log line",
             "line": "caf\\xe9\\ \\x00",
         },
-        {"file": "a.log", "line_number": 4, "reason": "not a Combined or Common log line", "line": "x" * 500},
+        {"line_number": 4, "reason": "not a Combined or Common log line", "line": "x" * 500},
     ]
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense\n", line("GET / HTTP/1.1"), line()])
 def test_frames_fit_their_schemas_even_without_rows(data: bytes) -> None:
     result = scan(data)
-    tables.to_table(result.signals, schemas.LOG_SIGNALS, name="log_signals")
-    tables.to_table(result.quarantined, schemas.QUARANTINED_LINES, name="quarantined_lines")
+    # storage adds the file's name
+    tables.to_table(result.signals.assign(file="a.log"), schemas.LOG_SIGNALS, name="log_signals")
+    quarantined = result.quarantined.assign(file="a.log")
+    tables.to_table(quarantined, schemas.QUARANTINED_LINES, name="quarantined_lines")
     merged = merge_signals(result.signals, [pd.Timestamp("2026-09-20")])
     tables.to_table(merged, schemas.BEHAVIOR_SIGNALS, name="behavior_signals")
     assert len(merged) == (data == line())
@@ -187,8 +186,8 @@ def test_a_visitor_hash_depends_on_all_of_the_salt_and_fits_64_bits() -> None:
 
 
 def test_a_client_in_two_files_is_one_visitor() -> None:
-    first = scan(line(address="10.0.0.1") + line(address="10.0.0.2"), file="1.log")
-    second = scan(line(address="10.0.0.2") + line(address="::1") + line(address="::1"), file="2.log")
+    first = scan(line(address="10.0.0.1") + line(address="10.0.0.2"))
+    second = scan(line(address="10.0.0.2") + line(address="::1") + line(address="::1"))
     merged = merge_signals(pd.concat([first.signals, second.signals]), [pd.Timestamp("2026-09-20")])
     assert merged.to_dict("records") == [
         {
@@ -227,7 +226,8 @@ def test_a_photo_without_any_count_has_no_row() -> None:
 
 
 def test_files_of_one_day_with_different_salts_are_refused_by_name() -> None:
-    both = pd.concat([scan(line(), file="1.log").signals, scan(line(), file="2.log", salt="t").signals])
+    first, second = scan(line()).signals, scan(line(), salt="t").signals
+    both = pd.concat([first.assign(file="1.log"), second.assign(file="2.log")])
     with pytest.raises(InputError, match=r"2026-09-20: .*1\.log has v-s, 2\.log has v-t"):
         merge_signals(both, [pd.Timestamp("2026-09-20")])
     assert merge_signals(both, [pd.Timestamp("2026-09-21")]).empty
@@ -289,10 +289,7 @@ LINES = st.builds(
 @settings(deadline=None)
 def test_merging_any_split_of_a_file_equals_scanning_it_whole(lines: list[bytes], cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), 30]
-    parts = [
-        scan(b"".join(lines[start:end]), file=f"{number}.log")
-        for number, (start, end) in enumerate(pairwise(bounds))
-    ]
+    parts = [scan(b"".join(lines[start:end])) for start, end in pairwise(bounds)]
     whole = scan(b"".join(lines))
     days = [pd.Timestamp("2026-09-20"), pd.Timestamp("2026-09-21")]
     pd.testing.assert_frame_equal(
@@ -315,9 +312,7 @@ def scan_folder(folder: Path) -> dict[str, LogScan]:
     scans = {}
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
         with path.open("rb") as stream:
-            scans[path.name] = scan_log(
-                stream, file=path.name, rules=BehaviorRules(), salt="s", salt_version="v"
-            )
+            scans[path.name] = scan_log(stream, rules=BehaviorRules(), salt="s", salt_version="v")
     return scans
 
 

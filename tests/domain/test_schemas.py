@@ -11,7 +11,7 @@ from photo_popularity.domain.schemas import SCHEMAS
 PROMISED = {
     "behavior_signals": "day photo_id views unique_visitors likes downloads bytes external_referrals robot_views",
     "popularity_predictions": "day photo_id expected_views model_version",
-    "cat_dog_scores": "file photo_id p_cat p_dog model_version",
+    "cat_dog_scores": "file p_cat p_dog model_version",
 }
 
 

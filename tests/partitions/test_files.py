@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partitions.files import LOG_FILES, PHOTO_FILES, add_keys, file_of, key_of, path_of, place_together
+from partitions.file_sets import LOG_FILES, PHOTO_FILES
+from partitions.files import file_of, key_of, path_of
+from partitions.placing import align_keys, place_together
 from photo_popularity.domain.errors import InputError
 from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG, partitions_of_run
 
@@ -76,10 +78,32 @@ def keys(instance: dg.DagsterInstance) -> list[str]:
 
 
 def test_keys_are_added_once_and_in_order(instance: dg.DagsterInstance) -> None:
-    add_keys(instance, PHOTO_FILES, ["b", "a"])
-    add_keys(instance, PHOTO_FILES, ["a", "d", "c"])
-    assert keys(instance) == ["b", "a", "d", "c"]
+    assert align_keys(instance, "photo_files", ["b", "a", "b"]) == ["a", "b"]
+    assert align_keys(instance, "photo_files", ["a", "d", "c", "b"]) == ["c", "d"]
+    assert keys(instance) == ["a", "b", "c", "d"]
+    assert align_keys(instance, "photo_files", ["a", "b", "c", "d"]) == []
     assert instance.get_dynamic_partitions("log_files") == []
+
+
+def test_keys_that_are_not_wanted_any_more_go_and_the_others_keep_their_places(
+    instance: dg.DagsterInstance,
+) -> None:
+    instance.add_dynamic_partitions("photo_files", ["d", "gone", "a"])
+    instance.add_dynamic_partitions("log_files", ["gone"])
+    assert align_keys(instance, "photo_files", ["a", "b", "d"]) == ["b"]
+    assert keys(instance) == ["d", "a", "b"]
+    assert instance.get_dynamic_partitions("log_files") == ["gone"]
+    assert align_keys(instance, "photo_files", []) == []
+    assert keys(instance) == []
+
+
+def test_more_keys_than_go_in_one_call_are_all_added(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partitions.placing.KEYS_PER_CALL", 3)
+    wanted = [f"{number:02}.jpg" for number in range(10)]
+    assert align_keys(instance, "photo_files", wanted) == wanted
+    assert keys(instance) == wanted
 
 
 @pytest.mark.parametrize(
@@ -96,21 +120,21 @@ def test_keys_are_added_once_and_in_order(instance: dg.DagsterInstance) -> None:
 def test_keys_are_placed_together(
     instance: dg.DagsterInstance, wanted: list[str], placed: list[str], ends: tuple[str, str]
 ) -> None:
-    add_keys(instance, PHOTO_FILES, ["a", "b", "c", "d", "e"])
-    assert place_together(instance, PHOTO_FILES, wanted) == ends
+    align_keys(instance, PHOTO_FILES.name, ["a", "b", "c", "d", "e"])
+    assert place_together(instance, PHOTO_FILES.name, wanted) == ends
     assert keys(instance) == placed
     tags = {RANGE_START_TAG: ends[0], RANGE_END_TAG: ends[1]}
-    assert sorted(partitions_of_run(tags, PHOTO_FILES, instance)) == sorted(wanted)
+    assert sorted(partitions_of_run(tags, PHOTO_FILES.partitions, instance)) == sorted(wanted)
 
 
 def test_what_happened_to_a_key_survives_the_move(instance: dg.DagsterInstance) -> None:
-    @dg.asset(partitions_def=LOG_FILES)
+    @dg.asset(partitions_def=LOG_FILES.partitions)
     def signals() -> None:
         pass
 
-    add_keys(instance, LOG_FILES, ["a", "b", "c"])
+    align_keys(instance, LOG_FILES.name, ["a", "b", "c"])
     dg.materialize([signals], instance=instance, partition_key="a")
-    place_together(instance, LOG_FILES, ["a", "c"])
+    place_together(instance, LOG_FILES.name, ["a", "c"])
     assert instance.get_dynamic_partitions("log_files") == ["b", "a", "c"]
     assert instance.get_materialized_partitions(signals.key) == {"a"}
     [event] = instance.fetch_materializations(signals.key, limit=10).records

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resources.catalog import KILLED, Catalog, PublishedOutputs
-from resources.catalog_records import Execution, Output, made_from
+from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, made_from
 
 NOW = datetime(2026, 11, 18, 7, 0, tzinfo=UTC)
 FULL = Output(
@@ -40,6 +40,10 @@ def execution(asset: str = "a", partition: str = "k", **fields: object) -> Execu
         "started_at": NOW,
     }
     return Execution(asset=asset, partition=partition, **{**given, **fields})  # type: ignore[arg-type]
+
+
+def finished(execution: Execution, output: Output = FULL) -> Finished:
+    return Finished(execution, output, made_from(output.fingerprint, output.inputs))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -68,9 +72,9 @@ def published_by(url: str, label: str) -> PublishedOutputs:
 
 def test_an_output_is_kept_whole_and_the_last_one_is_current(url: str) -> None:
     catalog = a_catalog(url)
-    catalog.set_current("a", {"k": replace(FULL, content_version="old"), "l": FULL})
+    catalog.set_current("a", {"k": FULL._replace(content_version="old"), "l": FULL})
     catalog.set_current("a", {"k": FULL})
-    catalog.set_current("b", {"k": replace(FULL, rows=9)})
+    catalog.set_current("b", {"k": FULL._replace(rows=9)})
     assert catalog.current("a") == {"k": FULL, "l": FULL}
     assert a_catalog(url).current("a") == {"k": FULL, "l": FULL}
 
@@ -84,7 +88,7 @@ def test_ten_thousand_outputs_are_kept_at_once(url: str) -> None:
 def test_what_is_withdrawn_is_gone_and_its_history_stays(url: str) -> None:
     catalog, started = a_catalog(url), execution()
     catalog.begin([started])
-    catalog.commit({"a": {"k": (started, FULL)}})
+    catalog.commit({"a": {"k": finished(started)}})
     catalog.withdraw("a", ["k", "never there"])
     assert catalog.current("a") == {}
     [left] = catalog.executions()
@@ -97,7 +101,7 @@ def test_a_commit_makes_the_output_current_and_closes_its_execution(url: str) ->
     catalog, started = a_catalog(url), execution(parameters={"salt": "1"}, log="/logs/run-1.log")
     catalog.begin([started])
     assert catalog.executions() == [started]
-    catalog.commit({"a": {"k": (replace(started, seconds=1.5), FULL)}})
+    catalog.commit({"a": {"k": finished(replace(started, seconds=1.5))}})
     told: dict[str, Any] = {"rows": 3, "bytes": 2**40, "content_version": "abc", "inputs": FULL.inputs}
     assert catalog.executions() == [replace(started, status="succeeded", seconds=1.5, **told)]
     assert catalog.current("a") == {"k": FULL}
@@ -186,7 +190,7 @@ def test_staging_sees_what_production_has_made_until_it_makes_its_own(url: str) 
     production = a_catalog(url, "production")
     production.set_current("a", {"k": FULL, "l": FULL})
     staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
-    own = replace(FULL, content_version="own", environment="staging-ann")
+    own = FULL._replace(content_version="own", environment="staging-ann")
     staging.set_current("a", {"k": own})
     assert staging.current("a") == {"k": own, "l": FULL}
     production.set_current("a", {"m": FULL})
@@ -199,7 +203,7 @@ def test_staging_never_changes_production(url: str) -> None:
     staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
     staging.withdraw("a", ["k"])
     assert staging.current("a") == {}
-    staging.commit({"a": {"l": (execution(), FULL)}})
+    staging.commit({"a": {"l": finished(execution())}})
     assert production.current("a") == {"k": FULL}
     assert production.executions() == []
 
@@ -248,7 +252,7 @@ def test_a_check_refuses_what_it_has_looked_at_and_nothing_newer(url: str) -> No
     catalog = Catalog(url, schema=schema(url, "local"))
     catalog.set_current("a", {"kept": FULL, "newer": FULL})
     looked_at = catalog.current("a")
-    catalog.set_current("a", {"newer": replace(FULL, run_id="run-2", content_version="def")})
+    catalog.set_current("a", {"newer": FULL._replace(run_id="run-2", content_version="def")})
     catalog.reject("a", looked_at, "the check x")
     assert {key: output.rejected for key, output in catalog.current("a").items()} == {
         "kept": "the check x",
@@ -259,19 +263,73 @@ def test_a_check_refuses_what_it_has_looked_at_and_nothing_newer(url: str) -> No
 
 def test_what_was_made_from_the_same_before_is_found_again_until_a_check_refuses_it(url: str) -> None:
     catalog = Catalog(url, schema=schema(url, "local"))
-    versions = [replace(FULL, content_version=v, inputs={"photo_files": v}) for v in ("one", "two")]
+    versions = [FULL._replace(content_version=v, inputs={"photo_files": v}) for v in ("one", "two")]
     for output in versions:
         run = execution(run_id=output.content_version)
         catalog.begin([run])
-        catalog.commit({"a": {"k": (run, output)}})
+        catalog.commit({"a": {"k": finished(run, output)}})
     wanted = {output.content_version: made_from(output.fingerprint, output.inputs) for output in versions}
-    assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
-    assert catalog.made_before("a", {"k": wanted["two"]}) == {"k": versions[1]}
-    assert catalog.made_before("a", {"k": made_from("other code", FULL.inputs), "other": wanted["one"]}) == {}
-    assert catalog.made_before("b", {"k": wanted["one"]}) == {}
+    one, two = wanted["one"], wanted["two"]
+    remembered = {one: Remembered("k", versions[0]), two: Remembered("k", versions[1])}
+    assert catalog.made_before("a", [one]) == {one: remembered[one]}
+    assert catalog.made_before("a", {one, two, made_from("other code", FULL.inputs)}) == remembered
+    assert catalog.made_before("a", [made_from("other code", FULL.inputs)]) == {}
+    assert catalog.made_before("b", [one]) == {}
+    assert catalog.made_before("a", []) == {}
     catalog.reject("a", catalog.current("a"), "the check x")
-    assert catalog.made_before("a", {"k": wanted["two"]}) == {}
-    assert catalog.made_before("a", {"k": wanted["one"]}) == {"k": versions[0]}
+    assert catalog.made_before("a", [one, two]) == {one: remembered[one]}
+
+
+def test_what_was_made_from_the_same_for_another_partition_is_found_and_the_last_one_counts(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    origin = made_from(FULL.fingerprint, FULL.inputs)
+    for partition in ("k", "l"):
+        output = FULL._replace(path=f"a/{partition}/abc.parquet")
+        catalog.commit({"a": {partition: finished(execution(partition=partition), output)}})
+        assert catalog.made_before("a", [origin]) == {origin: Remembered(partition, output)}
+    catalog.withdraw("a", ["k", "l"])
+    assert catalog.made_before("a", [origin]).keys() == {origin}
+
+
+def test_partitions_that_were_made_from_the_same_in_one_commit_are_one_memory(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    both = {partition: finished(execution(partition=partition)) for partition in ("k", "l")}
+    catalog.commit({"a": both})
+    origin = made_from(FULL.fingerprint, FULL.inputs)
+    assert catalog.current("a") == {"k": FULL, "l": FULL}
+    assert catalog.made_before("a", [origin])[origin].output == FULL
+
+
+def test_that_nothing_could_be_made_is_remembered_too(url: str) -> None:
+    catalog, started = Catalog(url, schema=schema(url, "local")), execution()
+    refused = FULL._replace(detail={QUARANTINED: "it is broken"}, path="")
+    catalog.begin([started])
+    catalog.commit({"a": {"k": finished(started, refused)}})
+    origin = made_from(FULL.fingerprint, FULL.inputs)
+    assert catalog.made_before("a", [origin]) == {origin: Remembered("k", refused)}
+    [ended] = catalog.executions()
+    assert (ended.status, ended.error) == ("quarantined", "it is broken")
+
+
+def test_thousands_are_looked_up_at_once(url: str) -> None:
+    catalog = Catalog(url, schema=schema(url, "local"))
+    origins = [f"origin {number}" for number in range(2_500)]
+    made = {f"{o}.jpg": Finished(execution(partition=f"{o}.jpg"), FULL, o) for o in origins}
+    catalog.commit({"a": made})
+    assert catalog.made_before("a", [*origins, "another"]).keys() == set(origins)
+
+
+def test_staging_remembers_what_production_has_made_until_it_makes_its_own(url: str) -> None:
+    origin = made_from(FULL.fingerprint, FULL.inputs)
+    production = a_catalog(url, "production")
+    staging = a_catalog(url, "staging_ann", published=published_by(url, "production"))
+    assert staging.made_before("a", [origin]) == {}
+    production.commit({"a": {"k": finished(execution())}})
+    assert staging.made_before("a", [origin]) == {origin: Remembered("k", FULL)}
+    own = FULL._replace(environment="staging-ann")
+    staging.commit({"a": {"l": finished(execution(partition="l"), own)}})
+    assert staging.made_before("a", [origin]) == {origin: Remembered("l", own)}
+    assert production.made_before("a", [origin]) == {origin: Remembered("k", FULL)}
 
 
 def test_an_execution_that_never_ended_is_put_on_record_when_its_partition_is_begun_again(url: str) -> None:
@@ -289,5 +347,5 @@ def test_an_execution_that_never_ended_is_put_on_record_when_its_partition_is_be
         ("ended", "run-2"): ("started", None),
     }
     # it was not killed after all, only slow
-    catalog.commit({"a": {"k": (killed, FULL)}})
+    catalog.commit({"a": {"k": finished(killed)}})
     assert [e.status for e in catalog.executions(run_id="run-1") if e.partition == "k"] == ["succeeded"]

@@ -161,7 +161,7 @@ DOMAIN = "photo_popularity/domain"
 MUTATIONS = [
     # file, what stands there, what takes its place, the steps that are made again
     ("assets/photo_content.py", "limits.file_bytes + 1", "limits.file_bytes + 2", "C"),
-    ("assets/log_signals.py", "scan_log, file=file_of(key)", "scan_log, file=key", "L"),
+    ("assets/log_signals.py", "scan.lines - scan.good,", "scan.lines,", "L"),
     ("assets/photo_features.py", "content=photo_content", "content=photo_content.copy()", "F"),
     ("assets/photo_metadata.py", "photo_database.read(", "photo_database.read_all(", "M"),
     ("assets/popularity_model.py", "SEED = ", "SEED = 1 + ", "TE"),
@@ -194,8 +194,8 @@ MUTATIONS = [
     (f"{DOMAIN}/features.py", "Whether a photo has had no view", "Whether no view was had", ""),
     (f"{DOMAIN}/popularity.py", "features: pd.DataFrame) -> pd.DataFrame:", "features: object) -> object:", ""),
     (f"{DOMAIN}/features.py", "def is_new(", "def unused() -> int:\n    return 1\n\n\ndef is_new(", ""),
-    ("assets/photo_content.py", 'group="photos"', 'group="pictures"', ""),
-    ("assets/photo_content.py", "for key in followed(", "for key in (  # all of them\n        followed)(", ""),
+    ("assets/behavior_signals.py", 'group="logs"', 'group="days"', ""),
+    ("assets/photo_content.py", 'if row["problem"]:', 'if (  # it has one\n        row["problem"]):', ""),
     ("photo_popularity/text.py", "def counted", "def count_of", ""),
 ]  # fmt: skip
 

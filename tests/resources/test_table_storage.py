@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +12,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from partitions.file_sets import PHOTO_FILES, Grain, buckets, by_file, by_folder
+from partitions.files import file_of
 from partitions.reads import Days, SameKey
 from photo_popularity.domain.errors import InputError
 from resources.catalog import Catalog
 from resources.catalog_records import Output
 from resources.environment import Environment
-from resources.output_parts import ModelFile, Result
+from resources.output_parts import ModelFile, Result, Row, file_part, parts_of
 from resources.outputs import read_outputs
 from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Step
 from resources.table_storage import TableStorage
 
-BEHAVIOR = Declaration("behavior_signals", ("behavior_signals",), "days", {"log_files": SameKey()})
-MODEL = Declaration("popularity_model", ("popularity_model",), "days", {"behavior_signals": Days(-1, 0)})
-CONTENT = Declaration("cat_dog_scores", ("cat_dog_scores",), "photo_files", {"photo_files": SameKey()})
-PIPELINE = Pipeline((BEHAVIOR, MODEL, CONTENT))
+BEHAVIOR = Declaration("behavior_signals", ("behavior_signals",), {"log_files": SameKey()})
+MODEL = Declaration("popularity_model", ("popularity_model",), {"behavior_signals": Days(-1, 0)})
+SCORES = Declaration("cat_dog_scores", ("cat_dog_scores",), {"photo_files": SameKey()}, files=PHOTO_FILES)
+PIPELINE = Pipeline((BEHAVIOR, MODEL, SCORES))
 
 
 class ASource:
@@ -33,12 +38,16 @@ class ASource:
         self.versions_read: dict[str, str | None] = {}
 
 
-def a_storage(home: Path, name: str = "local", *, source: ASource | None = None) -> TableStorage:
+def a_storage(
+    home: Path, name: str = "local", *, source: ASource | None = None, grain: Grain = by_file
+) -> TableStorage:
     environment = Environment(name, "ann", home)
     source = source or ASource()
     sources = {"log_files": source, "photo_files": source}
+    scores = replace(SCORES, files=replace(PHOTO_FILES, grain=grain))
+    pipeline = Pipeline((BEHAVIOR, MODEL, scores))
     return TableStorage(
-        read_outputs(environment), environment=environment, pipeline=PIPELINE, sources=sources
+        read_outputs(environment), environment=environment, pipeline=pipeline, sources=sources
     )
 
 
@@ -49,17 +58,65 @@ def rows(*given: tuple[str, str, int]) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(others, 0))
 
 
-def a_step(storage: TableStorage, name: str, *partitions: str, run_id: str = "run-1") -> Step:
-    return storage.step(run_id, name, partitions=partitions, launched_by="ann")
+def a_step(storage: TableStorage, name: str, *keys: str, run_id: str = "run-1") -> Step:
+    return storage.step(run_id, name, keys=keys, launched_by="ann")
+
+
+def commit_step(storage: TableStorage, made: Any, step: Step, *days: str) -> dict[str, Output]:
+    name = step.declaration.name
+    storage.begin(step, days)
+    seconds = dict.fromkeys(days, 0.5)
+    return storage.commit({name: parts_of(name, made, days)}, step, seconds=seconds)[name]
 
 
 def commit(
-    storage: TableStorage, name: str, made: Any, *partitions: str, run_id: str = "run-1"
+    storage: TableStorage, name: str, made: Any, *days: str, run_id: str = "run-1"
 ) -> dict[str, Output]:
-    step = a_step(storage, name, *partitions, run_id=run_id)
-    outputs = storage.commit({name: Result(made)}, step)[name]
-    storage.forget(step)
-    return outputs
+    step = a_step(storage, name, *days, run_id=run_id)
+    try:
+        return commit_step(storage, made, step, *days)
+    finally:
+        storage.forget(step)
+
+
+def a_score(p_cat: float = 0.25) -> dict[str, Any]:
+    """A row of cat_dog_scores as a step's function returns it, without the file's name."""
+    return {"p_cat": p_cat, "p_dog": 1 - p_cat, "p_neither": 0.0, "model_version": "1"}
+
+
+def put(storage: TableStorage, **versions: str) -> None:
+    """Make these the files that the folder of photos holds, with versions of their bytes."""
+    files = {key.replace("__", "/") + ".jpg": Output(version) for key, version in versions.items()}
+    gone = storage.catalog.current("photo_files").keys() - files.keys()
+    storage.catalog.withdraw("photo_files", gone)
+    storage.catalog.set_current("photo_files", files)
+
+
+@contextmanager
+def scoring(storage: TableStorage, *keys: str, run_id: str) -> Iterator[Step]:
+    """A step of a run that makes what is out of date."""
+    step = storage.step(run_id, "cat_dog_scores", keys=keys, launched_by="ann", only_out_of_date=True)
+    try:
+        yield step
+    finally:
+        storage.forget(step)
+
+
+def commit_files(
+    storage: TableStorage,
+    step: Step,
+    made: Mapping[str, Row | Sequence[Row]],
+    *,
+    of_the_name: Collection[str] = (),
+) -> dict[str, Output]:
+    """Commit what was made of each of these files; of some it asked for their name."""
+    storage.begin(step, list(made))
+    parts = {
+        key: file_part("cat_dog_scores", key, Result(its), of_the_name=key in of_the_name)
+        for key, its in made.items()
+    }
+    seconds = dict.fromkeys(made, 0.5)
+    return storage.commit({"cat_dog_scores": parts}, step, seconds=seconds)["cat_dog_scores"]
 
 
 def loaded(storage: TableStorage, asset: str) -> pd.DataFrame:
@@ -116,13 +173,9 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     "key", ["cat%2C sleeping.jpg", "100%25.jpg", "%FF.jpg", "2026/" + "a%2C" * 63 + ".jpg"]
 )
 def test_files_of_any_name_are_committed_and_loaded(tmp_path: Path, key: str) -> None:
-    from partitions.files import file_of
-
     storage = a_storage(tmp_path)
-    frame = pd.DataFrame({"file": [file_of(key)], "photo_id": ["p1"], "p_cat": [1.0], "p_dog": [0.0]})
-    outputs = commit(
-        storage, "cat_dog_scores", frame.assign(p_neither=0.0, model_version="1"), key, "other.jpg"
-    )
+    with scoring(storage, key, "other.jpg", run_id="run-1") as step:
+        outputs = commit_files(storage, step, {key: a_score(), "other.jpg": []})
     assert {name: output.rows for name, output in outputs.items()} == {key: 1, "other.jpg": 0}
     assert loaded(storage, "cat_dog_scores")["file"].tolist() == [file_of(key)]
 
@@ -149,7 +202,7 @@ def test_the_inputs_recorded_are_those_that_the_planner_computes(tmp_path: Path)
     for declaration in (BEHAVIOR, MODEL):
         snapshot, current = Snapshot(storage.catalog), storage.catalog.current(declaration.name)
         assert {key: output.inputs for key, output in current.items()} == {
-            key: snapshot.input_digests(declaration, key) for key in current
+            key: dict(inputs) for key, inputs in snapshot.inputs(declaration, current.keys()).items()
         }
         assert PIPELINE.out_of_date(declaration, sorted(current), snapshot, storage.environment) == []
 
@@ -161,7 +214,7 @@ def test_a_source_is_recorded_in_the_version_that_was_read(tmp_path: Path) -> No
     storage.catalog.set_current("log_files", {day: Output("listed")})
     step = a_step(storage, "behavior_signals", day)
     source.versions_read[day] = "read"
-    storage.commit({"behavior_signals": Result(rows())}, step)
+    commit_step(storage, rows(), step, day)
 
     def stale() -> list[str]:
         return PIPELINE.out_of_date(BEHAVIOR, [day], Snapshot(storage.catalog), storage.environment)
@@ -186,14 +239,14 @@ def test_a_step_records_what_it_has_loaded_although_the_input_moves_meanwhile(tm
     step = a_step(storage, "popularity_model", day, run_id="run-2")
     assert len(storage.load("behavior_signals", step)) == 1
     commit(storage, "behavior_signals", rows((day, "p1", 2)), day, run_id="run-3")
-    storage.commit({"popularity_model": Result(ModelFile(b"m", "1", {}))}, step)
+    commit_step(storage, ModelFile(b"m", "1", {}), step, day)
     assert PIPELINE.out_of_date(MODEL, [day], Snapshot(storage.catalog), storage.environment) == [day]
 
 
 def test_a_failure_is_recorded_for_what_was_not_committed(tmp_path: Path) -> None:
     storage = a_storage(tmp_path)
     step = a_step(storage, "behavior_signals", "2026-10-01", "2026-10-02")
-    storage.begin(step)
+    storage.begin(step, step.partitions)
     assert [e.status for e in storage.catalog.executions()] == ["started", "started"]
     storage.fail(step, "the reason")
     told = [(e.partition, e.status, e.error, e.launched_by) for e in storage.catalog.executions()]
@@ -263,13 +316,256 @@ def test_staging_reads_what_production_made_and_writes_only_its_own(tmp_path: Pa
 
 
 def test_floats_that_are_no_number_and_both_zeros_are_one_version(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {"file": ["a"], "photo_id": ["a"], "p_cat": [0.0], "p_dog": [1.0], "p_neither": [0.0]}
-    )
-    frame = frame.assign(model_version="1")
+    storage, made = a_storage(tmp_path), list[Output]()
+    for number, zero in enumerate((0.0, np.float64(-0.0))):
+        with scoring(storage, "a.jpg", run_id=f"run-{number}") as step:
+            made += commit_files(storage, step, {"a.jpg": a_score(zero)}).values()
+    assert made[0].content_version == made[1].content_version
+
+
+def test_the_version_tells_of_the_rows_and_not_of_the_day_or_file_that_they_belong_to(
+    tmp_path: Path,
+) -> None:
+    """Or a file under another name would put out of date whatever is made of its rows."""
+    storage, days = a_storage(tmp_path), ("2026-10-01", "2026-10-02", "2026-10-03")
+    made = commit(storage, "behavior_signals", rows((days[0], "p1", 1), (days[1], "p1", 1)), *days)
+    assert made[days[0]].content_version == made[days[1]].content_version != made[days[2]].content_version
+    with scoring(storage, "a.jpg", "b.jpg", "c.jpg", run_id="run-1") as step:
+        files = {"a.jpg": a_score(), "b.jpg": a_score(), "c.jpg": a_score(0.5)}
+        versions = [output.content_version for output in commit_files(storage, step, files).values()]
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_a_file_under_another_name_has_the_rows_that_were_made_of_it_before(tmp_path: Path) -> None:
     storage = a_storage(tmp_path)
-    [one] = commit(storage, "cat_dog_scores", frame, "a").values()
-    [other] = commit(
-        storage, "cat_dog_scores", frame.assign(p_cat=np.float64(-0.0)), "a", run_id="run-2"
-    ).values()
-    assert one.content_version == other.content_version
+    put(storage, old__cat="bytes")
+    with scoring(storage, "old/cat.jpg", run_id="run-1") as step:
+        [before] = commit_files(storage, step, {"old/cat.jpg": a_score()}).values()
+    put(storage, new__tom="bytes")
+    storage.catalog.withdraw("cat_dog_scores", ["old/cat.jpg"])
+    with scoring(storage, "new/tom.jpg", run_id="run-2") as step:
+        assert step.partitions == []
+        assert step.kept.keys() == {"new/tom.jpg"}
+    [(key, after)] = storage.catalog.current("cat_dog_scores").items()
+    assert (key, after.content_version, after.inputs) == (
+        "new/tom.jpg",
+        before.content_version,
+        {"photo_files": "bytes"},
+    )
+    version = after.content_version
+    assert after.path == f"cat_dog_scores/new/tom.jpg/{version}.parquet"
+    assert loaded(storage, "cat_dog_scores").to_dict("records") == [{"file": "new/tom.jpg", **a_score()}]
+    assert after.bytes == Path(storage.outputs.url(after)).stat().st_size
+    # the file that was stored under the old name is left as it is
+    assert Path(storage.outputs.url(before)).is_file()
+    assert [(e.partition, e.run_id) for e in storage.catalog.executions()] == [("old/cat.jpg", "run-1")]
+    assert PIPELINE.out_of_date(SCORES, [key], Snapshot(storage.catalog), storage.environment) == []
+
+
+def test_a_name_that_is_no_plain_text_is_the_one_in_the_rows_after_a_rename(tmp_path: Path) -> None:
+    storage = a_storage(tmp_path)
+    storage.catalog.set_current("photo_files", {"a.jpg": Output("bytes"), "b%2C %FF.jpg": Output("bytes")})
+    with scoring(storage, "a.jpg", run_id="run-1") as step:
+        commit_files(storage, step, {"a.jpg": a_score()})
+    with scoring(storage, "b%2C %FF.jpg", run_id="run-2") as step:
+        assert step.partitions == []
+    found = storage.catalog.current("cat_dog_scores")
+    table = storage.read_table("cat_dog_scores", {"b%2C %FF.jpg": found["b%2C %FF.jpg"]})
+    assert isinstance(table, pd.DataFrame)
+    assert table["file"].tolist() == [file_of("b%2C %FF.jpg")]
+
+
+def test_a_file_without_rows_has_none_under_another_name_either(tmp_path: Path) -> None:
+    storage = a_storage(tmp_path)
+    put(storage, a="bytes", b="bytes")
+    with scoring(storage, "a.jpg", run_id="run-1") as step:
+        commit_files(storage, step, {"a.jpg": []})
+    with scoring(storage, "b.jpg", run_id="run-2") as step:
+        assert step.partitions == []
+    assert {key: o.rows for key, o in storage.catalog.current("cat_dog_scores").items()} == {
+        "a.jpg": 0,
+        "b.jpg": 0,
+    }
+    assert loaded(storage, "cat_dog_scores").empty
+
+
+def test_files_with_the_same_bytes_are_made_once_in_one_run(tmp_path: Path) -> None:
+    storage = a_storage(tmp_path)
+    put(storage, a="one", b="other", c="one", d="one")
+    with scoring(storage, "a.jpg", "b.jpg", "c.jpg", "d.jpg", run_id="run-1") as step:
+        assert (step.partitions, step.twins) == (["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"])
+        commit_files(storage, step, {"a.jpg": a_score(), "b.jpg": a_score(0.5)})
+        assert storage.reuse(step, step.twins) == []
+    back = loaded(storage, "cat_dog_scores").set_index("file")["p_cat"].to_dict()
+    assert back == {"a.jpg": 0.25, "b.jpg": 0.5, "c.jpg": 0.25, "d.jpg": 0.25}
+    assert sorted(e.partition for e in storage.catalog.executions()) == ["a.jpg", "b.jpg"]
+
+
+def test_what_asked_for_the_name_is_made_again_under_another_name_and_not_under_the_same(
+    tmp_path: Path,
+) -> None:
+    storage = a_storage(tmp_path)
+    put(storage, a="one", twin="one")
+    with scoring(storage, "a.jpg", "twin.jpg", run_id="run-1") as step:
+        assert step.twins == ["twin.jpg"]
+        commit_files(storage, step, {"a.jpg": a_score()}, of_the_name={"a.jpg"})
+        assert storage.reuse(step, step.twins) == ["twin.jpg"]
+    put(storage, a="other", b="one")
+    with scoring(storage, "a.jpg", "b.jpg", run_id="run-2") as step:
+        assert step.partitions == ["a.jpg", "b.jpg"]
+        commit_files(storage, step, {"a.jpg": a_score(0.5)}, of_the_name={"a.jpg"})
+    put(storage, a="one")
+    with scoring(storage, "a.jpg", run_id="run-3") as step:
+        assert step.partitions == []
+    output = storage.catalog.current("cat_dog_scores")["a.jpg"]
+    table = storage.read_table("cat_dog_scores", {"a.jpg": output})
+    assert isinstance(table, pd.DataFrame)
+    assert table["p_cat"].tolist() == [0.25]
+
+
+def test_what_was_made_under_another_name_is_made_again_once_its_stored_file_is_gone(tmp_path: Path) -> None:
+    storage = a_storage(tmp_path)
+    put(storage, a="bytes", b="bytes")
+    with scoring(storage, "a.jpg", run_id="run-1") as step:
+        [output] = commit_files(storage, step, {"a.jpg": a_score()}).values()
+    Path(storage.outputs.url(output)).unlink()
+    with scoring(storage, "b.jpg", run_id="run-2") as step:
+        assert step.partitions == ["b.jpg"]
+
+
+def test_staging_reuses_what_production_made_under_another_name_and_stores_it_as_its_own(
+    tmp_path: Path,
+) -> None:
+    production = a_storage(tmp_path, "production")
+    put(production, a="bytes")
+    with scoring(production, "a.jpg", run_id="run-1") as step:
+        commit_files(production, step, {"a.jpg": a_score()})
+    staging = a_storage(tmp_path, "staging")
+    put(staging, a="bytes", b="bytes")
+    with scoring(staging, "a.jpg", "b.jpg", run_id="run-2") as step:
+        assert step.partitions == []
+    environments = {key: o.environment for key, o in staging.catalog.current("cat_dog_scores").items()}
+    assert environments == {"a.jpg": "production", "b.jpg": "staging-ann"}
+    assert loaded(staging, "cat_dog_scores")["file"].tolist() == ["a.jpg", "b.jpg"]
+    assert production.catalog.current("cat_dog_scores").keys() == {"a.jpg"}
+
+
+def p_cats(storage: TableStorage, *files: str) -> dict[str, float]:
+    """The current score of each of these files, or of all, read together."""
+    current = storage.catalog.current("cat_dog_scores")
+    table = storage.read_table("cat_dog_scores", {key: current[key] for key in files or current})
+    assert isinstance(table, pd.DataFrame)
+    return {str(file): float(p) for file, p in zip(table["file"], table["p_cat"], strict=True)}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> TableStorage:
+    """A storage whose photos are in partitions by folder, with two folders scored: f/a, f/b, f/c and g/d."""
+    storage = a_storage(tmp_path, grain=by_folder)
+    put(storage, f__a="a1", f__b="b1", f__c="c1", g__d="d1")
+    with scoring(storage, "f", "g", run_id="run-1") as step:
+        assert step.partitions == ["f/a.jpg", "f/b.jpg", "f/c.jpg", "g/d.jpg"]
+        scores = {
+            "f/a.jpg": [a_score(0.1)],
+            "f/b.jpg": [a_score(0.2)],
+            "f/c.jpg": [],
+            "g/d.jpg": [a_score(0.4)],
+        }
+        commit_files(storage, step, scores)
+    return storage
+
+
+def test_files_of_one_folder_share_a_stored_file_and_each_is_read_back_alone(folders: TableStorage) -> None:
+    current = folders.catalog.current("cat_dog_scores")
+    stored = {output.path for output in current.values()}
+    assert len(stored) == 2
+    assert {path.rpartition("/")[0] for path in stored} == {"cat_dog_scores/f", "cat_dog_scores/g"}
+    assert {key: output.rows for key, output in current.items()} == {
+        "f/a.jpg": 1,
+        "f/b.jpg": 1,
+        "f/c.jpg": 0,
+        "g/d.jpg": 1,
+    }
+    whole = {"f/a.jpg": 0.1, "f/b.jpg": 0.2, "g/d.jpg": 0.4}
+    assert p_cats(folders) == whole
+    assert p_cats(folders, "f/b.jpg", "g/d.jpg") == {key: whole[key] for key in ("f/b.jpg", "g/d.jpg")}
+    for key in current:
+        assert p_cats(folders, key) == {name: p for name, p in whole.items() if name == key}
+
+
+def test_the_sizes_of_files_that_share_a_stored_file_add_up_to_it(folders: TableStorage) -> None:
+    sizes: dict[str, list[int]] = {}
+    for output in folders.catalog.current("cat_dog_scores").values():
+        sizes.setdefault(folders.outputs.url(output), []).append(output.bytes)
+    assert sorted(map(len, sizes.values())) == [1, 3]
+    for url, shares in sizes.items():
+        assert sum(shares) == Path(url).stat().st_size
+        assert max(shares) - min(shares) <= 1
+
+
+def test_making_one_file_of_a_folder_again_leaves_the_rows_of_the_others_as_they_are(
+    folders: TableStorage,
+) -> None:
+    before = folders.catalog.current("cat_dog_scores")
+    put(folders, f__a="a2", f__b="b1", f__c="c1", g__d="d1")
+    with scoring(folders, "f", "g", run_id="run-2") as step:
+        assert step.partitions == ["f/a.jpg"]
+        assert step.kept.keys() == before.keys() - {"f/a.jpg"}
+        commit_files(folders, step, {"f/a.jpg": a_score(0.9)})
+    after = folders.catalog.current("cat_dog_scores")
+    assert {key for key in after if after[key] != before[key]} == {"f/a.jpg"}
+    assert after["f/a.jpg"].path != before["f/a.jpg"].path
+    assert p_cats(folders) == {"f/a.jpg": 0.9, "f/b.jpg": 0.2, "g/d.jpg": 0.4}
+    assert p_cats(folders, "f/a.jpg") == {"f/a.jpg": 0.9}
+    assert p_cats(folders, "f/b.jpg", "f/c.jpg") == {"f/b.jpg": 0.2}
+
+
+def test_a_file_that_goes_back_to_earlier_bytes_has_its_rows_in_the_shared_file_again(
+    folders: TableStorage,
+) -> None:
+    before = folders.catalog.current("cat_dog_scores")
+    put(folders, f__a="a2", f__b="b1", f__c="c1", g__d="d1")
+    with scoring(folders, "f", run_id="run-2") as step:
+        commit_files(folders, step, {"f/a.jpg": a_score(0.9)})
+    put(folders, f__a="a1", f__b="b1", f__c="c1", g__d="d1")
+    with scoring(folders, "f", run_id="run-3") as step:
+        assert step.partitions == []
+    assert folders.catalog.current("cat_dog_scores") == before
+    assert p_cats(folders)["f/a.jpg"] == 0.1
+
+
+def test_a_file_moved_to_another_folder_takes_its_rows_along_and_no_others(folders: TableStorage) -> None:
+    put(folders, g__moved="a1", f__b="b1", f__c="c1", g__d="d1")
+    folders.catalog.withdraw("cat_dog_scores", ["f/a.jpg"])
+    with scoring(folders, "f", "g", run_id="run-2") as step:
+        assert step.partitions == []
+    assert p_cats(folders) == {"g/moved.jpg": 0.1, "f/b.jpg": 0.2, "g/d.jpg": 0.4}
+    moved = folders.catalog.current("cat_dog_scores")["g/moved.jpg"]
+    assert moved.path.startswith("cat_dog_scores/g/")
+    assert moved.rows == 1
+
+
+def test_files_renamed_into_each_others_names_have_each_others_rows(folders: TableStorage) -> None:
+    put(folders, f__a="b1", f__b="a1", f__c="c1", g__d="d1")
+    with scoring(folders, "f", "g", run_id="run-2") as step:
+        assert step.partitions == []
+    assert p_cats(folders) == {"f/a.jpg": 0.2, "f/b.jpg": 0.1, "g/d.jpg": 0.4}
+    assert p_cats(folders, "f/a.jpg") == {"f/a.jpg": 0.2}
+
+
+@pytest.mark.parametrize("grain", [by_file, by_folder, buckets(1), buckets(5)])
+def test_another_grain_makes_nothing_out_of_date_and_reads_what_there_is(
+    folders: TableStorage, tmp_path: Path, grain: Grain
+) -> None:
+    other = a_storage(tmp_path, grain=grain)
+    keys = sorted({grain(file) for file in other.catalog.current("photo_files")})
+    executions = folders.catalog.executions()
+    with scoring(other, *keys, run_id="run-2") as step:
+        assert (step.partitions, len(step.kept)) == ([], 4)
+    assert p_cats(other) == {"f/a.jpg": 0.1, "f/b.jpg": 0.2, "g/d.jpg": 0.4}
+    put(other, f__a="a1", f__b="b2", f__c="c1", g__d="d1")
+    with scoring(other, *keys, run_id="run-3") as step:
+        assert step.partitions == ["f/b.jpg"]
+        commit_files(other, step, {"f/b.jpg": a_score(0.7)})
+    assert p_cats(other) == {"f/a.jpg": 0.1, "f/b.jpg": 0.7, "g/d.jpg": 0.4}
+    assert len(other.catalog.executions()) == len(executions) + 1

@@ -136,7 +136,7 @@ def test_a_blocking_check_that_fails_stops_what_is_downstream() -> None:
 
 
 def test_every_status_is_known_to_be_in_flight_or_over() -> None:
-    from photo_popularity.sensors import IN_FLIGHT
+    from photo_popularity.healing import IN_FLIGHT
 
     over = {"SUCCESS", "FAILURE", "CANCELED"}
     # MANAGED runs are those that something outside of Dagster executes

@@ -1,0 +1,150 @@
+"""Locks by name that end with the process that holds them: files beside a SQLite catalog, or locks of PostgreSQL.
+
+They keep two runs from working on the same step at once, and tell a run that is at work from one whose process was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+SECONDS_BETWEEN_TRIES = 0.2
+Release = Callable[[], None]
+
+
+class Locks(Protocol):
+    """Where locks are taken. One that is held is held by one holder, also within a process."""
+
+    def try_take(self, name: str) -> Release | None:
+        """Take the lock; returns what gives it back, or None while another holds it."""
+        ...
+
+    @property
+    def silence(self) -> timedelta:
+        """How long a run may hold no lock and say nothing before it counts as lost."""
+        ...
+
+    def is_held(self, name: str) -> bool:
+        """Whether anybody holds the lock."""
+        ...
+
+    def was_left_behind(self, name: str) -> bool:
+        """Whether the lock was taken by a process that has ended without giving it back."""
+        ...
+
+
+def take(locks: Locks, name: str, *, waiting: Callable[[], object]) -> Release:
+    """Take the lock, and wait for it as long as another holds it; `waiting` is called once if it has to."""
+    told = False
+    while (release := locks.try_take(name)) is None:
+        if not told:
+            told = True
+            waiting()
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    return release
+
+
+class FileLocks:
+    """Locks on files of a folder, for processes of one machine."""
+
+    silence = timedelta(minutes=10)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def is_held(self, name: str) -> bool:
+        """See `Locks`."""
+        return (self._folder / f"{name}.lock").exists() and not self.was_left_behind(name)
+
+    def try_take(self, name: str) -> Release | None:
+        """See `Locks`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{name}.lock"
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not _lock(descriptor):
+                os.close(descriptor)
+                return None
+            if _is_still(path, descriptor):
+                return lambda: _give_back(path, descriptor)
+            # whoever held it has just removed the file: this one is nobody's any more
+            os.close(descriptor)
+
+    def was_left_behind(self, name: str) -> bool:
+        """See `Locks`."""
+        try:
+            descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return _lock(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class ServerLocks:
+    """Locks of PostgreSQL, each held by a connection of its own. What nobody holds may never have been held."""
+
+    # a worker elsewhere may be between two steps, or wait for its turn
+    silence = timedelta(hours=12)
+
+    def __init__(self, engine: Callable[[], sa.Engine], *, scope: str) -> None:
+        self._engine, self._scope = engine, scope
+
+    def is_held(self, name: str) -> bool:
+        """See `Locks`."""
+        release = self.try_take(name)
+        if release is None:
+            return True
+        release()
+        return False
+
+    def try_take(self, name: str) -> Release | None:
+        """See `Locks`."""
+        digest = hashlib.sha256(f"{self._scope}\0{name}".encode()).digest()
+        number = int.from_bytes(digest[:8], "big", signed=True)
+        connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(number))):
+            return lambda: _hang_up(connection)
+        connection.close()
+        return None
+
+    def was_left_behind(self, name: str) -> bool:
+        """Never known here."""
+        return False
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _give_back(path: Path, descriptor: int) -> None:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def _hang_up(connection: sa.Connection) -> None:
+    # the lock ends with its connection, which must not go back to the pool
+    connection.detach()
+    connection.close()
