@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest --quiet --numprocesses $(WORKERS) --maxprocesses 4 --dis
 PYTEST_ARGS ?=
 UV_VERSION := 0.13.8
 
-.PHONY: help run dev test check unit lint types contracts format install install-test lock clean
+.PHONY: help run dev test check unit lint types contracts torture bench format install install-test lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ unit: .venv/.installed-test ## the quick tests: no server, no browser, no Dagste
 	@echo "== unit tests"
 	@$(PYTEST) -m "not postgres and not s3 and not browser and not real_data and not end_to_end" \
 		$(wildcard tests/domain tests/partitions tests/resources tests/test_packaging.py)
+
+torture: .venv/.installed-test ## hundreds of random edit scripts and killed processes: an hour or more
+	@echo "== torture"
+	@$(PYTEST) --dist load tests/torture $(PYTEST_ARGS)
+
+bench: .venv/.installed-test ## how long ticks and runs take, beside Make and DVC
+	@$(BIN)/python -m benchmarks.incremental
 
 format: .venv/.installed-test ## format the code and mend what lint can mend
 	@$(BIN)/ruff format --quiet .

@@ -1,17 +1,18 @@
 """Our event log leans on Dagster's private parts: what it must keep doing, side by side with the stock class."""
 
-from __future__ import annotations
-
+# no postponed annotations here: Dagster compares the annotation of `context` itself
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from resources.event_log import OPEN_FILES, PooledSqliteEventLogStorage
+from resources.event_log import OPEN_FILES, PooledSqliteEventLogStorage, log_together
 
 POOLED = """
 event_log_storage:
@@ -117,3 +118,83 @@ def test_no_more_files_are_kept_open_than_allowed_and_deleted_ones_are_let_go(ho
         instance.wipe()
         assert storage._engines.keys() <= {(os.getpid(), "index")}
         assert dg.materialize([photo], instance=instance).success
+
+
+FILES = dg.DynamicPartitionsDefinition(name="files")
+KEYS = [f"{number}.txt" for number in range(7)]
+
+
+@dg.asset(partitions_def=FILES, backfill_policy=dg.BackfillPolicy.single_run())
+def size(context: dg.AssetExecutionContext) -> Iterator[dg.Output[int]]:
+    yield dg.Output(1)
+    told = [
+        dg.AssetMaterialization("size", partition=key, tags={"dagster/data_version": f"v-{key}"})
+        for key in context.partition_keys
+    ]
+    log_together(context.op_execution_context.get_step_execution_context(), told)
+
+
+@dg.asset_check(asset="size", partitions_def=FILES)
+def is_positive() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+class NotStored(dg.IOManager):
+    """Keeps nothing: the events are all that matters."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        pass
+
+    def load_input(self, context: dg.InputContext) -> object:
+        raise NotImplementedError
+
+
+def what_a_range_leaves(home: Path, config: str) -> dict[str, object]:
+    """What Dagster knows after a run over a range of partitions."""
+    with open_instance(home, config) as instance:
+        instance.add_dynamic_partitions("files", KEYS)
+        definitions = dg.Definitions(
+            [size],
+            asset_checks=[is_positive],
+            resources={"io_manager": NotStored()},
+            executor=dg.in_process_executor,
+        )
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            tags={
+                "dagster/asset_partition_range_start": KEYS[0],
+                "dagster/asset_partition_range_end": KEYS[-1],
+            },
+        )
+        assert result.success
+        versions = {}
+        for key in KEYS:
+            record = instance.get_latest_data_version_record(size.key, partition_key=key)
+            assert record is not None
+            assert record.asset_materialization is not None
+            versions[key] = (record.asset_materialization.tags or {})["dagster/data_version"]
+        history = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(size.key, "is_positive"), limit=100
+        )
+        last = instance.get_latest_materialization_event(size.key)
+        assert last is not None
+        return {
+            "events": Counter(events(instance, result.run_id)),
+            "materialized": instance.get_materialized_partitions(size.key),
+            "versions": versions,
+            "checks": Counter((str(record.partition), record.status.value) for record in history),
+            "last": last.asset_materialization and last.asset_materialization.partition,
+        }
+
+
+@pytest.mark.parametrize("together", ["1", "3", "7", "500"])
+def test_events_written_together_leave_what_events_one_by_one_do(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: str
+) -> None:
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "stock"))
+    stock = what_a_range_leaves(tmp_path / "stock", "")
+    assert stock["versions"] == {key: f"v-{key}" for key in KEYS}
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", together)
+    assert what_a_range_leaves(home, POOLED) == stock
