@@ -16,19 +16,18 @@ import pandas as pd
 import sqlalchemy as sa
 
 from assets.progress import Progress, Work
-from partitions.files import file_of
+from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
-from photo_popularity.domain.schemas import SCHEMAS
 from resources.io_managers import TableIOManager, cause_of, may_pass
 from resources.output_parts import Part, Result, file_part, parts_of
 from resources.pages import Shown
 from resources.source_file import FileUnreadable, SourceFile
-from resources.sources import FileSource
+from resources.sources import FileSource, is_of_the_system
 from resources.steps import Step
 
 HANDFUL = 64
 # what ails the place and not the file
-NO_FAULT_OF_A_FILE = (MemoryError, OSError, ImportError, sa.exc.SQLAlchemyError)
+NO_FAULT_OF_A_FILE = (MemoryError, ImportError, sa.exc.SQLAlchemyError)
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,9 @@ class Making:
             if step.partitions:
                 self._make_days(step.partitions)
             return
-        by_file = {asset: _by_file(asset, frame) for asset, frame in self.frames.items()}
-        self._make_files(step.partitions, by_file)
+        self._make_files(step.partitions)
         # what was made from the same as one of these need not be made, unless it depends on the name
-        self._make_files(self.manager.reuse(step, step.twins), by_file)
+        self._make_files(self.manager.reuse(step, step.twins))
 
     def _make_days(self, days: list[str]) -> None:
         self.manager.begin(self.step, days)
@@ -88,7 +86,7 @@ class Making:
         share = (time.monotonic() - started) / len(days)
         self._commit(parts, results, seconds=dict.fromkeys(days, share))
 
-    def _make_files(self, files: Sequence[str], frames: Mapping[str, Mapping[str, pd.DataFrame]]) -> None:
+    def _make_files(self, files: Sequence[str]) -> None:
         declaration = self.step.declaration
         noun = declaration.files.noun if declaration.files else "file"
         progress = Progress(f"{noun}s", len(files), self.log)
@@ -99,7 +97,7 @@ class Making:
             seconds: dict[str, float] = {}
             for key in handful:
                 started = time.monotonic()
-                its = {asset: rows.get(file_of(key), rows[""]) for asset, rows in frames.items()}
+                its = {asset: tables.to_frame(rows[key]) for asset, rows in self.frames.items()}
                 for asset, part in self._parts_of_file(key, its, started).items():
                     parts[asset][key] = part
                     seconds[key] = time.monotonic() - started
@@ -122,7 +120,7 @@ class Making:
         except NO_FAULT_OF_A_FILE:
             raise
         except Exception as error:
-            if may_pass(error):
+            if is_of_the_system(error) if isinstance(error, OSError) else may_pass(error):
                 raise
             named = file is not None and file.name_was_asked_for
             self._failed[key] = Failed(error, time.monotonic() - started, named)
@@ -161,12 +159,3 @@ def _results(returned: Any, makes: Sequence[str]) -> Mapping[str, Result]:
     several = len(makes) > 1
     by_asset = returned if several else {makes[0]: returned}
     return {asset: made if isinstance(made, Result) else Result(made) for asset, made in by_asset.items()}
-
-
-def _by_file(asset: str, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each file without its name, which a function has to ask for; under "" those of a file without rows."""
-    column = SCHEMAS[asset].partition_column
-    rows = frame.drop(columns=column)
-    places = frame.groupby(column, sort=False).indices
-    groups = {str(name): rows.iloc[its] for name, its in places.items()}
-    return {"": rows.iloc[:0], **groups}

@@ -11,12 +11,14 @@ the plain functions.
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 
 from assets.column_schema import column_schema
 from assets.making import Making
@@ -153,7 +155,9 @@ class PipelineAsset:
         try:
             making.make()
         except Exception as error:
-            self._tell_what_was_done(context, making)
+            # what stays untold is told at the next look: the catalog may be what is away
+            with suppress(sa.exc.SQLAlchemyError):
+                self._tell_what_was_done(context, making)
             raise manager.recorded(
                 step, error, context.op_execution_context.get_step_execution_context()
             ) from error

@@ -130,6 +130,13 @@ class EveryFile(_EachByItself):
     def select(self, asset: str, partitions: Collection[str], outputs: Outputs) -> Mapping[str, list[str]]:
         return dict.fromkeys(partitions, sorted(outputs(asset)))
 
+    def union(self, asset: str, partitions: Collection[str], outputs: Outputs) -> set[str]:
+        return set(outputs(asset)) if partitions else set()
+
+    def digests(self, asset: str, partitions: Collection[str], outputs: Outputs) -> Mapping[str, str]:
+        every = digest({key: output.content_version for key, output in outputs(asset).items()})
+        return dict.fromkeys(partitions, every)
+
     def mapping(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping([])
 

@@ -95,11 +95,22 @@ def _build(
         if severity == ERROR and not result.passed:
             outputs = checked.outputs(asset)
             broken = [parts[key] for key, told in found.items() if not told.passed]
-            refused = {key: outputs[key] for part in broken or parts.values() for key in part.partitions}
+            refused = {
+                its: outputs[its]
+                for part in broken or parts.values()
+                for one in _broken_files(rule, part) or [part]
+                for its in one.partitions
+            }
             storage.catalog.reject(asset, refused, f"the check {name}: {result.description}")
         return result if keys else ResultOfAllPartitions(**result._asdict())
 
     return check
+
+
+def _broken_files(rule: Rule, checked: Checked) -> list[Checked]:
+    """Of a partition that holds several files, those that break the rule by themselves: the others stay good."""
+    several = len(checked.partitions) > 1
+    return [one for one in checked.each() if rule(one).broken] if several else []
 
 
 def _of_partition(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -71,19 +71,27 @@ class Checked:
         )
         return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame()
 
-    def by_key(self) -> dict[str, Checked]:
-        """The same, by Dagster's partition."""
+    def each(self) -> Iterator[Checked]:
+        """The same, day by day or file by file."""
         rows = by_partition(self.asset, self.rows, self.partitions)
         if self.asset not in SCHEMAS:
             rows = {f"{night:%Y-%m-%d}": its for night, its in self.rows.groupby("day")}
-        grain, together = self.storage.pipeline.by_asset[self.asset].grain, dict[str, list[str]]()
         for partition in self.partitions:
-            together.setdefault(grain(partition), []).append(partition)
-        nothing = self.rows.iloc[:0]
-        return {
-            key: replace(self, rows=pd.concat([rows.get(p, nothing) for p in inside]), partitions=inside)
-            for key, inside in together.items()
-        }
+            yield replace(self, rows=rows.get(partition, self.rows.iloc[:0]), partitions=[partition])
+
+    def by_key(self) -> dict[str, Checked]:
+        """The same, by Dagster's partition."""
+        grain, together = self.storage.pipeline.by_asset[self.asset].grain, dict[str, list[Checked]]()
+        for one in self.each():
+            together.setdefault(grain(one.partitions[0]), []).append(one)
+        return {key: _joined(parts) for key, parts in together.items()}
+
+
+def _joined(parts: Sequence[Checked]) -> Checked:
+    if len(parts) == 1:
+        return parts[0]
+    partitions = [partition for part in parts for partition in part.partitions]
+    return replace(parts[0], rows=pd.concat([part.rows for part in parts]), partitions=partitions)
 
 
 Rule = Callable[[Checked], Finding]

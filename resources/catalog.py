@@ -165,10 +165,10 @@ class Catalog:
                     .where(table.c.content_version == output.content_version, table.c.run_id == output.run_id)
                     .values(detail=output_values(refused)["detail"])
                 )
+            memo = self._memo
+            for some in _chunks(sorted({output.content_version for output in checked.values()})):
                 connection.execute(
-                    sa.delete(self._memo)
-                    .where(self._memo.c.asset == asset)
-                    .where(self._memo.c.content_version == output.content_version)
+                    sa.delete(memo).where(memo.c.asset == asset, memo.c.content_version.in_(some))
                 )
 
     def made_before(self, asset: str, wanted: Collection[str]) -> dict[str, Remembered]:
@@ -193,14 +193,17 @@ class Catalog:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.run_id == run_id, table.c.asset == asset))
 
-    def told_of(self, asset: str, partitions: Sequence[str]) -> None:
-        """Put on record that Dagster was told of these outputs."""
+    def told_of(self, outputs: Sequence[Untold]) -> None:
+        """Put on record that Dagster was told of these outputs, as far as no other run has made them since."""
         table = self._untold
+        by_run: dict[tuple[str, str], list[str]] = {}
+        for one in outputs:
+            by_run.setdefault((one.asset, one.run_id), []).append(one.partition)
         with self._engine.begin() as connection:
-            for some in _chunks(list(partitions)):
-                connection.execute(
-                    sa.delete(table).where(table.c.asset == asset, table.c.partition.in_(some))
-                )
+            for (asset, run_id), partitions in by_run.items():
+                for some in _chunks(partitions):
+                    its = table.c.partition.in_(some) & (table.c.run_id == run_id)
+                    connection.execute(sa.delete(table).where(table.c.asset == asset, its))
 
     def without_source(self, asset: str, source: str) -> list[str]:
         """The partitions of the asset whose counterpart in the source is gone."""

@@ -23,6 +23,7 @@ from dagster import (
     DagsterEventType,
     DagsterInstance,
     EventLogEntry,
+    EventLogRecord,
     StepExecutionContext,
     StringSource,
 )
@@ -39,6 +40,7 @@ from dagster._serdes import ConfigurableClassData, serialize_value
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 8
 EVENTS_AT_ONCE = 500
+PARTITIONS_PER_QUERY = 1_000
 BATCHED = {
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
@@ -206,12 +208,26 @@ def checked_materializations(
 
     An evaluation that names none counts as one of nothing: the page shows its partition as not checked.
     """
-    wanted = AssetRecordsFilter(asset_key=AssetKey(asset), asset_partitions=list(partitions))
-    found: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
-    # a range writes two events a partition, see assets/pipeline_asset.py; newest first
-    for record in instance.fetch_materializations(wanted, limit=2 * len(partitions)).records:
-        target = AssetCheckEvaluationTargetMaterializationData(
+    return {
+        partition: AssetCheckEvaluationTargetMaterializationData(
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
-        found.setdefault(str(record.partition_key), target)
+        for partition, record in last_materializations(instance, asset, partitions).items()
+    }
+
+
+def last_materializations(
+    instance: DagsterInstance, asset: str, partitions: Sequence[str]
+) -> dict[str, EventLogRecord]:
+    """The last materialization of each partition; those that Dagster knows nothing of are left out."""
+    found: dict[str, EventLogRecord] = {}
+    for start in range(0, len(partitions), PARTITIONS_PER_QUERY):
+        missing = list(partitions[start : start + PARTITIONS_PER_QUERY])
+        while missing:
+            wanted = AssetRecordsFilter(asset_key=AssetKey(asset), asset_partitions=missing)
+            # a range writes two events a partition; newest first, so those of one may hide the rest
+            records = instance.fetch_materializations(wanted, limit=2 * len(missing)).records
+            for record in records:
+                found.setdefault(str(record.partition_key), record)
+            missing = [partition for partition in missing if partition not in found] if records else []
     return found

@@ -109,13 +109,18 @@ class TableIOManager(dg.IOManager):
         }
 
     def _kept(self, step: Step, asset: str, place: int, instance: dg.DagsterInstance) -> dict[str, Shown]:
-        outputs = {partition: found[place] for partition, found in step.kept.items()}
-        told = last_told(instance, asset, [key for key in outputs if step.declaration.grain(key) == key])
+        grain = step.declaration.grain
+        told = last_told(instance, asset, [key for key in step.kept if grain(key) == key])
         shown = {}
-        for partition, output in outputs.items():
-            before = told.get(partition)
-            same = before is not None and before.content_version == output.content_version
-            shown[partition] = before if before and same else page_of(output, self._url)
+        for partition, found in step.kept.items():
+            output, before = found[place], told.get(partition)
+            if grain(partition) != partition:
+                # the page is that of its folder or bucket, see `by_key`
+                shown[partition] = Shown(output.content_version, {})
+            elif before is not None and before.content_version == output.content_version:
+                shown[partition] = before
+            else:
+                shown[partition] = page_of(output, self._url)
         return shown
 
     def by_key(self, step: Step, asset: str, shown: Mapping[str, Shown]) -> dict[str, Shown]:
@@ -196,6 +201,10 @@ def partitions_of_run(
     start, end = tags[RANGE_START_TAG], tags[RANGE_END_TAG]
     if isinstance(definition, dg.DynamicPartitionsDefinition):
         keys = instance.get_dynamic_partitions(str(definition.name))
+        if start not in keys or end not in keys:
+            raise unusable_run(
+                "the files of this run are gone, or were moved, since it was launched; launch it again"
+            )
         return keys[keys.index(start) : keys.index(end) + 1]
     return definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
 

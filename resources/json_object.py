@@ -23,7 +23,7 @@ class JsonObject(Mapping[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of the key; an object whose text does not hold the key is not parsed."""
-        return default if key not in self.text else self._parsed().get(key, default)
+        return default if json.dumps(key)[1:-1] not in self.text else self._parsed().get(key, default)
 
     def __getitem__(self, key: str) -> Any:
         return self._parsed()[key]

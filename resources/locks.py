@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -69,7 +70,22 @@ class FileLocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{name}.lock"
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not path.exists():
+                # it appears locked, or a look at the wrong moment would take it for one that was left behind
+                aside = path.with_name(f".{name}.{uuid.uuid4().hex}")
+                descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try:
+                    os.link(aside, path)
+                    return lambda: _give_back(path, descriptor)
+                except FileExistsError:
+                    os.close(descriptor)
+                finally:
+                    aside.unlink()
+            try:
+                descriptor = os.open(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
             if not _lock(descriptor):
                 os.close(descriptor)
                 return None
@@ -85,7 +101,8 @@ class FileLocks:
         except FileNotFoundError:
             return False
         try:
-            return _lock(descriptor)
+            # one that was given back since it was opened is no file any more
+            return _lock(descriptor) and _is_still(self._folder / f"{name}.lock", descriptor)
         finally:
             os.close(descriptor)
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from partitions.reads import digest
 from photo_popularity.domain import tables
 from resources.catalog_records import QUARANTINED, Output
+from resources.event_log import last_materializations
 from resources.output_parts import ModelFile
 from resources.pipeline import Declaration
 from resources.previews import ROWS_SHOWN, preview
 
 DATA_VERSION_TAG = "dagster/data_version"
-PARTITIONS_PER_QUERY, EXAMPLES_SHOWN = 1_000, 10
+EXAMPLES_SHOWN = 10
 Metadata = Mapping[str, dg.MetadataValue]
 
 
@@ -93,15 +94,10 @@ def together(
 def last_told(instance: dg.DagsterInstance, asset: str, partitions: Sequence[str]) -> dict[str, Shown]:
     """What Dagster was last told of these partitions of the asset; those that it knows nothing of are left out."""
     found: dict[str, Shown] = {}
-    for start in range(0, len(partitions), PARTITIONS_PER_QUERY):
-        some = list(partitions[start : start + PARTITIONS_PER_QUERY])
-        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=some)
-        # a range writes two events a partition, see assets/pipeline_asset.py; newest first
-        for record in instance.fetch_materializations(wanted, limit=2 * len(some)).records:
-            told = record.asset_materialization
-            if told is not None and told.partition is not None:
-                version = (told.tags or {}).get(DATA_VERSION_TAG, "")
-                found.setdefault(told.partition, Shown(version, dict(told.metadata)))
+    for partition, record in last_materializations(instance, asset, partitions).items():
+        told = record.asset_materialization
+        if told is not None:
+            found[partition] = Shown((told.tags or {}).get(DATA_VERSION_TAG, ""), dict(told.metadata))
     return found
 
 

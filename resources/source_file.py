@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from partitions.files import path_of
 from photo_popularity.domain.errors import InputError
-from resources.sources import FileSource, FileStart
+from resources.sources import FileSource, FileStart, is_of_the_system
 
 
 class FileUnreadable(InputError):
@@ -39,6 +39,8 @@ class SourceFile:
             with self._source.open(self._key) as stream:
                 yield stream
         except OSError as error:
+            if not is_of_the_system(error):
+                raise  # what a decoder says of the content: gzip and Pillow derive their errors from OSError
             raise _unreadable(error) from error
 
     def read(self) -> bytes:

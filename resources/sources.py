@@ -125,8 +125,9 @@ class FileSource:
                     self.versions_read[key] = passing.content_version
         except (ConnectionError, TimeoutError) as error:
             raise SourceUnavailable(f"{path}: cannot be reached ({error})") from error
-        except OSError:
-            self.versions_read[key] = _unreadable_version(path)
+        except OSError as error:
+            if is_of_the_system(error):
+                self.versions_read[key] = _unreadable_version(path)
             raise
         except _failures_of(path) as error:
             raise SourceUnavailable(f"{path}: cannot be reached ({error})") from error
@@ -173,6 +174,12 @@ class FileSource:
                     unreadable[key] = error.strerror or str(error)
                 files[key] = Output(str(self.versions_read[key]), bytes=found.size, rows=1, detail=detail)
         return FolderState(files, tuple(sorted(unsettled)), unreadable)
+
+
+def is_of_the_system(error: OSError) -> bool:
+    """Whether the system says so, and not a decoder of what it was given, whose errors have no number."""
+    told_by_class = type(error) is not OSError and type(error).__module__ == "builtins"
+    return error.errno is not None or told_by_class
 
 
 def _seen(found: FileStat) -> JsonObject:

@@ -34,6 +34,11 @@ from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Source, Step
 
 
+def lock_of(step: str) -> str:
+    """The name of the lock that is held while a run works on the step."""
+    return f"step-{step}"
+
+
 def life_of(run_id: str) -> str:
     """The name of the lock that a run's process holds as long as it lives."""
     return f"run-{run_id}"
@@ -77,9 +82,11 @@ class TableStorage:
         if (known := self.known_step(run_id, name)) is not None:
             return known
         self._show_life(run_id)
-        release = take(self.catalog.locks, f"step-{name}", waiting=waiting)
+        release = take(self.catalog.locks, lock_of(name), waiting=waiting)
         try:
-            step = self._new_step(run_id, name, keys=keys, launched_by=launched_by)
+            step = self._new_step(
+                run_id, name, keys=keys, launched_by=launched_by, only_what_can_be=only_out_of_date
+            )
             if only_out_of_date:
                 self._keep_what_is_right(step)
             else:
@@ -99,12 +106,18 @@ class TableStorage:
             # at the end of the process too, or its file would stay behind
             self._alive = (run_id, weakref.finalize(self, release)) if release else None
 
-    def _new_step(self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str) -> Step:
+    def _new_step(
+        self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str, only_what_can_be: bool
+    ) -> Step:
         declaration = next(step for step in self.pipeline.steps if step.name == name)
         snapshot = Snapshot(self.catalog)
         partitions = declaration.within(keys, snapshot.outputs(declaration.partitions))
         self._forget_what_was_read(declaration, partitions)
         without = snapshot.without_input(declaration)
+        if only_what_can_be and declaration.files is not None:
+            # a run that names a key of several files, or a step whose own input was left out, names no file itself
+            lacking = snapshot.lacking(declaration, partitions)
+            without = {**dict.fromkeys(lacking, "nothing to make it from yet"), **without}
         return Step(
             declaration=declaration,
             fingerprint=declaration.fingerprint(self.environment),
@@ -133,7 +146,10 @@ class TableStorage:
         stale = set(self.pipeline.out_of_date(declaration, wanted, step.snapshot, self.environment))
         current = [step.snapshot.outputs(asset) for asset in declaration.makes]
         step.kept = {key: [outputs[key] for outputs in current] for key in wanted if key not in stale}
-        left = self.reuse(step, [key for key in wanted if key in stale])
+        # what a check has refused is made again, also where production still remembers it
+        refused = {key for key in stale for outputs in current if key in outputs and outputs[key].rejected}
+        left = self.reuse(step, [key for key in wanted if key in stale and key not in refused])
+        left += [key for key in wanted if key in refused]
         first: dict[str, str] = {}
         for key in left:
             first.setdefault(self._made_from(step, key, of_the_name=declaration.files is None), key)
@@ -172,7 +188,11 @@ class TableStorage:
         if partitions:
             for follower in self.pipeline.followers(step.declaration):
                 for asset in follower.makes:
-                    self.catalog.withdraw(asset, partitions)
+                    there = step.snapshot.outputs(asset)
+                    if gone := [partition for partition in partitions if partition in there]:
+                        self.catalog.withdraw(asset, gone)
+                        # no run of the follower comes that could say so
+                        self.catalog.note_untold(asset, gone)
 
     def _under_these_names(
         self, asset: str, remembered: Mapping[str, Remembered], step: Step
@@ -183,12 +203,19 @@ class TableStorage:
             key: one for key, one in remembered.items() if one.partition != key and not one.output.quarantined
         }
         rows: dict[tuple[str, str], pa.Table] = {}
-        parts = {}
-        for key, one in others.items():
-            place = (one.output.path, one.partition)
-            if place not in rows:
-                rows[place] = self.rows(asset, {one.partition: one.output})[one.partition]
-            parts[key] = Part(one.output.content_version, renamed(asset, rows[place], key))
+        stored: dict[str, dict[str, Output]] = {}
+        for one in others.values():
+            stored.setdefault(one.output.path, {})[one.partition] = one.output
+        # a stored file that has the rows of several is read once
+        for path, its in stored.items():
+            rows |= {(path, partition): table for partition, table in self.rows(asset, its).items()}
+        parts = {
+            key: Part(
+                one.output.content_version,
+                renamed(asset, rows[one.output.path, one.partition], key),
+            )
+            for key, one in others.items()
+        }
         for key, (path, size) in self._stored(asset, parts, step.declaration).items():
             label = self.environment.label
             found[key] = found[key]._replace(path=path, bytes=size, environment=label)
@@ -245,8 +272,11 @@ class TableStorage:
         left = [execution for key, execution in step.executions.items() if key not in step.committed]
         self.catalog.fail(left, error)
 
-    def load(self, asset: str, step: Step) -> pd.DataFrame | dict[str, ModelFile]:
-        """What the step reads of `asset`, for all of its partitions together: one frame, or models by partition."""
+    def load(self, asset: str, step: Step) -> pd.DataFrame | dict[str, ModelFile] | dict[str, pa.Table]:
+        """What the step reads of `asset`: one frame for all of its days together, or a table for each file.
+
+        Of a model it is the models by partition.
+        """
         read, made = step.declaration.reads[asset], [*step.partitions, *step.twins]
         outputs = step.snapshot.readable(asset)
         wanted = read.union(asset, made, step.snapshot.readable)
@@ -259,7 +289,13 @@ class TableStorage:
                 raise InputError(
                     f"{asset} {key} was rejected by {outputs[key].rejected}; materialize it again, then what reads it"
                 )
-        return self.read_table(asset, {key: outputs[key] for key in sorted(wanted)})
+        chosen = {key: outputs[key] for key in sorted(wanted)}
+        if step.declaration.files is None:
+            return self.read_table(asset, chosen)
+        # each as if it were alone, so that nothing depends on which files are made together; without its name, for which
+        # a function has to ask
+        name = SCHEMAS[asset].partition_column
+        return {key: table.drop_columns([name]) for key, table in self.rows(asset, chosen).items()}
 
     def read_table(self, asset: str, outputs: Mapping[str, Output]) -> pd.DataFrame | dict[str, ModelFile]:
         """The rows of these outputs in one frame; for a model, the models by partition."""
