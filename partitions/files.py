@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from photo_popularity.domain.errors import InputError
@@ -12,13 +11,15 @@ from photo_popularity.domain.errors import InputError
 _UNSAFE = re.compile(r"[%,\x00-\x1f\x7f\ud800-\udfff]|\.(?=\.\.)|(?<=\.\.)\.|^\s|\s$")
 
 
-@lru_cache(maxsize=100_000)
 def key_of(path: str) -> str:
     """The partition key of a file: its path below the source's root, unsafe characters percent-encoded.
 
     >>> key_of("2026/09/cat, sleeping.jpg")
     '2026/09/cat%2C sleeping.jpg'
     """
+
+    if _UNSAFE.search(path) is None:
+        return path
 
     def encode(match: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))

@@ -6,13 +6,14 @@ Level-triggered: the difference is taken anew each time, so a lost event cannot 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from partitions.placing import align_keys
 from resources.catalog_records import Output
 from resources.installation import Installation
+from resources.pages import last_told
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,6 @@ class Changes:
     unsettled: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unchanged: int = 0
-    present: Mapping[str, Output] = field(default_factory=dict, repr=False, compare=False)
-    """What of the source the catalog has now."""
 
     @property
     def nothing_is_left(self) -> bool:
@@ -46,21 +45,27 @@ class Changes:
 
 def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Changes:
     """The pure difference of two states of a source."""
-    both = before.keys() & now.keys()
-    changed = {
-        key
-        for key in both
-        if before[key] is not now[key] and before[key].content_version != now[key].content_version
-    }
-    touched = {
-        key for key in both - changed if before[key] is not now[key] and before[key].detail != now[key].detail
-    }
+    added: list[str] = []
+    changed: list[str] = []
+    touched: list[str] = []
+    for key, output in now.items():
+        known = before.get(key)
+        if known is output:
+            continue
+        if known is None:
+            added.append(key)
+        elif known.content_version != output.content_version:
+            changed.append(key)
+        elif known.detail != output.detail:
+            touched.append(key)
+    # where nothing came and as many are there as before, nothing is gone either
+    same = not added and len(before) == len(now)
     return Changes(
-        added=tuple(sorted(now.keys() - before.keys())),
+        added=tuple(sorted(added)),
         changed=tuple(sorted(changed)),
-        removed=tuple(sorted(before.keys() - now.keys())),
+        removed=() if same else tuple(sorted(before.keys() - now.keys())),
         touched=tuple(sorted(touched)),
-        unchanged=len(both - changed),
+        unchanged=len(now) - len(added) - len(changed),
     )
 
 
@@ -84,14 +89,18 @@ def detect_files(
         catalog.withdraw(source, found.removed)
     _withdraw_what_has_no_file(installation, source)
     grain = installation.pipeline.file_sets[source].grain
-    new = align_keys(instance, source, {grain(file) for file in present})
-    _tell_of_new_keys(installation, source, set(new))
+    keys = {grain(file) for file in present}
+    # noted before the keys are there: a process that is killed in between would leave them without a page
+    _tell_of_new_keys(
+        installation, instance, source, keys.difference(instance.get_dynamic_partitions(source))
+    )
+    align_keys(instance, source, keys)
     _show(instance, source, found, present=len(present))
     unreadable = (
         f"{source}: {key} cannot be read ({why}); check its permissions"
         for key, why in state.unreadable.items()
     )
-    return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)), present=present)
+    return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)))
 
 
 def _withdraw_what_has_no_file(installation: Installation, source: str) -> None:
@@ -101,19 +110,23 @@ def _withdraw_what_has_no_file(installation: Installation, source: str) -> None:
         for asset in step.makes:
             gone = catalog.without_source(asset, source)
             if gone:
-                catalog.withdraw(asset, gone)
                 # where the key stays, as a folder's does, its page is to say what is left
-                catalog.note_untold(asset, [file for file in gone if files.grain(file) != file])
+                catalog.withdraw(asset, gone, untold=[file for file in gone if files.grain(file) != file])
 
 
-def _tell_of_new_keys(installation: Installation, source: str, new: Set[str]) -> None:
-    """Dagster knows nothing of a key that is new to it, though what belongs to it may have been made long ago."""
-    if new:
-        grain = installation.pipeline.file_sets[source].grain
-        for step in installation.pipeline.of_files(source):
-            for asset in step.makes:
-                made = [file for file in installation.catalog.current(asset) if grain(file) in new]
-                installation.catalog.note_untold(asset, made)
+def _tell_of_new_keys(
+    installation: Installation, instance: dg.DagsterInstance, source: str, new: Set[str]
+) -> None:
+    """What belongs to a key that is new to Dagster may have been made long ago, or its page be of long ago."""
+    if not new:
+        return
+    grain, catalog = installation.pipeline.file_sets[source].grain, installation.catalog
+    files = [file for file in catalog.partitions(source) if grain(file) in new]
+    for step in installation.pipeline.of_files(source):
+        for asset in step.makes:
+            made = catalog.current(asset, files)
+            known = last_told(instance, asset, sorted(new))
+            catalog.note_untold(asset, [file for file in files if file in made or grain(file) in known])
 
 
 def _show(instance: dg.DagsterInstance, source: str, found: Changes, *, present: int) -> None:

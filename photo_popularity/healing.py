@@ -6,6 +6,8 @@ whoever comes next. Only what mirrors it can lag behind.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -15,6 +17,7 @@ from resources.catalog import KILLED
 from resources.catalog_records import Untold
 from resources.installation import Installation
 from resources.pages import Shown, page_of, page_of_several, together
+from resources.pipeline import Snapshot
 from resources.table_storage import life_of, lock_of
 
 IN_FLIGHT = [
@@ -26,6 +29,7 @@ IN_FLIGHT = [
     dg.DagsterRunStatus.SUSPENDED,
 ]
 TOLD_AT_ONCE = 500
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def runs_in_flight(installation: Installation, instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
@@ -51,15 +55,39 @@ def runs_in_flight(installation: Installation, instance: dg.DagsterInstance) -> 
     return alive
 
 
+def wait_until_alone(
+    installation: Installation, instance: dg.DagsterInstance, kind: str, *, tell: Callable[[str], object]
+) -> bool:
+    """Wait until no other run is at work on the files of a set: placing keys together would move them under its hands.
+
+    Returns whether it had to, and so whether there may be less to do by now.
+    """
+    assets = {dg.AssetKey(asset) for step in installation.pipeline.of_files(kind) for asset in step.makes}
+    told = False
+    while any(
+        run.status != dg.DagsterRunStatus.QUEUED and assets & (run.asset_selection or set())
+        for run in (runs_in_flight(installation, instance) if assets else ())
+    ):
+        if not told:
+            told = True
+            tell(f"another run is at work on {kind}: waiting until it has ended")
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return told
+
+
 def heal(installation: Installation, instance: dg.DagsterInstance) -> int:
     """Put right what killed processes have left behind; returns how many partitions Dagster was told of.
 
     A look that finds nothing writes nothing. Of very many only a part is told at once, the rest at the next look.
     """
     catalog = installation.catalog
+    _tell_of_lost_days(installation, instance)
     # read before the runs are: one that starts in between is no dead one
     unfinished, untold = catalog.unfinished_runs(), catalog.untold()
     alive = {run.run_id for run in runs_in_flight(installation, instance)}
+    # a run that this instance of Dagster does not know may be one of another
+    others = {*unfinished, *(one.run_id for one in untold)} - alive - {""}
+    alive |= {run_id for run_id in others if catalog.locks.is_held(life_of(run_id))}
     for run_id in unfinished:
         if run_id not in alive:
             catalog.end_killed(run_id)
@@ -80,18 +108,32 @@ def heal(installation: Installation, instance: dg.DagsterInstance) -> int:
     return told
 
 
+def _tell_of_lost_days(installation: Installation, instance: dg.DagsterInstance) -> None:
+    """Note the days of assets that Dagster knows nothing of at all: it has lost its database."""
+    assets = [asset for step in installation.pipeline.of_days for asset in step.makes]
+    known = instance.get_latest_materialization_events([dg.AssetKey(asset) for asset in assets])
+    for asset in assets:
+        if known.get(dg.AssetKey(asset)) is None and (days := installation.catalog.partitions(asset)):
+            installation.catalog.note_untold(asset, days)
+
+
 def _tell(installation: Installation, instance: dg.DagsterInstance, asset: str, untold: list[Untold]) -> int:
     step = installation.pipeline.by_asset[asset]
-    inside = together(
-        step, installation.catalog.current(asset), {step.grain(one.partition) for one in untold}
-    )
+    keys = {step.grain(one.partition) for one in untold}
+    if step.files is not None:
+        keys &= set(instance.get_dynamic_partitions(step.files.name))
+    built_on = "" if step.is_by_file else Snapshot(installation.catalog).built_on(step)
+    more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
+    inside = together(step, installation.catalog.current(asset), keys)
     for key, outputs in inside.items():
-        alone = outputs.get(key)
-        shown = page_of(alone, installation.storage.outputs.url) if alone else page_of_several(outputs, [])
         if not outputs:
             shown = Shown(
-                "withdrawn", {"withdrawn": dg.MetadataValue.text("an input is quarantined or gone")}
+                "withdrawn", {"withdrawn": dg.MetadataValue.text("its input is gone or quarantined")}
             )
+        elif key in outputs:
+            shown = page_of(outputs[key], installation.storage.outputs.url, more=more)
+        else:
+            shown = page_of_several(outputs, [])
         instance.report_runless_asset_event(shown.event(asset, key))
     installation.catalog.told_of(untold)
     return len(inside)

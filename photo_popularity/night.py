@@ -15,7 +15,7 @@ import dagster as dg
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import Changes, detect_database, detect_files, withdraw_another_site
 from photo_popularity.domain.errors import InputError
-from photo_popularity.healing import heal
+from photo_popularity.healing import heal, wait_until_alone
 from photo_popularity.jobs import job_of, run_here
 from photo_popularity.planning import (
     Batch,
@@ -90,6 +90,7 @@ def run_night(
         night,
         installation,
         partial(launch, build(environment, installation)),
+        instance=instance,
         steps=tuple(step.name for step in PIPELINE.steps if step.files),
         observer=observer,
     )
@@ -107,7 +108,12 @@ def run_night(
         installation = install(environment, PIPELINE)
     night.environment = environment
     _settle(
-        night, installation, partial(launch, build(environment, installation)), steps=None, observer=observer
+        night,
+        installation,
+        partial(launch, build(environment, installation)),
+        instance=instance,
+        steps=None,
+        observer=observer,
     )
     return night
 
@@ -140,11 +146,14 @@ def _settle(
     installation: Installation,
     launch: Callable[[Installation, Batch], dg.ExecuteInProcessResult],
     *,
+    instance: dg.DagsterInstance,
     steps: tuple[str, ...] | None,
     observer: Observer,
 ) -> None:
     """Run batch after batch until nothing is out of date; a step that failed on a partition is not tried again."""
     while batch := next_batch(installation, night.day or date.max, steps=steps, done=night.tried):
+        if wait_until_alone(installation, instance, batch.kind, tell=observer.told):
+            continue
         observer.started(batch)
         result = launch(installation, batch)
         night.tried.update((step, partition) for step in batch.steps for partition in batch.partitions)

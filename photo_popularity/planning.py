@@ -118,10 +118,12 @@ def next_batch(
         if stale and not chosen:
             kind, wanted = step.partitions, contiguous(stale)[0] if step.files is None else stale
         fits = step.partitions == kind and set(wanted) <= set(stale) and (kind == DAYS or wanted == stale)
-        if stale and fits and not unsettled.intersection(step.reads):
+        # what is made of the same files follows in the same run: it makes only what differs by then
+        follows = kind != DAYS and step.partitions == kind and bool(made.intersection(step.reads))
+        if ((stale and fits) or follows) and not unsettled.intersection(step.reads):
             chosen.append(step.name)
             made.update(step.makes)
-            if len(stale) > len(wanted):
+            if not set(stale) <= set(wanted):
                 unsettled.update(step.makes)
         elif stale or (made | unsettled).intersection(step.reads):
             unsettled.update(step.makes)

@@ -28,6 +28,7 @@ from photo_popularity.planning import (
     range_tags,
     yesterday,
 )
+from resources.garbage import no_search_for_garbage
 from resources.installation import Installation
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import Notifier
@@ -47,7 +48,7 @@ class Watched:
     detect: Callable[[dg.DagsterInstance], Changes]
     night: Callable[[], date] = yesterday
     source: str = ""
-    """The file set that it lists, so that it need not be read from the catalog again."""
+    """The file set that it lists, if it is one."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
                 skip_reason=f"a run of {watched.job_name} is in flight; what has changed waits for its end"
             )
         attempts, now = Attempts.from_cursor(context.cursor), time.time()
-        heal(installation, context.instance)
         try:
-            changes = watched.detect(context.instance)
-            snapshot = Snapshot(
-                installation.catalog, {watched.source: changes.present} if watched.source else {}
-            )
-            allowed = _next_allowed(installation, watched, attempts, snapshot, now)
+            with no_search_for_garbage():
+                try:
+                    changes = watched.detect(context.instance)
+                finally:
+                    # after the look, which may have withdrawn something; also when the source cannot be listed
+                    heal(installation, context.instance)
+                allowed = _next_allowed(installation, watched, attempts, now)
         except (InputError, SourceUnavailable) as error:
             return dg.SensorResult(skip_reason=str(error))
         for warning in changes.warnings:
@@ -151,13 +153,30 @@ def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watch
     )
 
 
-def _next_allowed(
-    installation: Installation, watched: Watched, attempts: Attempts, snapshot: Snapshot, now: float
-) -> Allowed:
+def _suspects(installation: Installation, watched: Watched) -> set[str] | None:
+    """The files that may have something out of date, so that only these need be looked at; None for all."""
+    steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
+    if not watched.source or not all(step.is_by_file for step in steps):
+        return None
+    suspects: set[str] = set()
+    for step in steps:
+        fingerprint = step.fingerprint(installation.environment)
+        for asset in step.makes:
+            found = installation.catalog.may_be_out_of_date(
+                asset, watched.source, fingerprint=fingerprint, inputs=sorted(step.reads)
+            )
+            if found is None:
+                return None
+            suspects |= found
+    return suspects
+
+
+def _next_allowed(installation: Installation, watched: Watched, attempts: Attempts, now: float) -> Allowed:
     """The first batch that need not wait."""
     passed: set[tuple[str, str]] = set()
     waiting = 0
     night = watched.night()
+    snapshot = Snapshot(installation.catalog, within=_suspects(installation, watched))
     while batch := next_batch(installation, night, steps=watched.steps, done=passed, snapshot=snapshot):
         work = work_of(installation, batch, snapshot)
         if attempts.may_start(work, now):

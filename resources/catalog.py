@@ -6,9 +6,8 @@ It is the truth that Dagster's events mirror, and the record for post-mortem whe
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -33,6 +32,7 @@ from resources.catalog_records import (
     tables,
 )
 from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
+from resources.garbage import no_search_for_garbage
 from resources.locks import FileLocks, Locks, ServerLocks
 
 Row = TypeVar("Row")
@@ -59,7 +59,7 @@ class PublishedOutputs:
             return {}
         with self._engine.connect() as connection:
             query = _outputs_of(table, asset, table.c.partition).where(~table.c.withdrawn)
-            with _no_search_for_garbage():
+            with no_search_for_garbage():
                 return {partition: output_of(values) for partition, *values in connection.execute(query)}
 
     def made_before(self, asset: str, wanted: Collection[str]) -> dict[str, Remembered]:
@@ -105,19 +105,90 @@ class Catalog:
                     connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
         return engine
 
-    def current(self, asset: str) -> dict[str, Output]:
-        """The current output of each partition of the asset."""
+    def current(self, asset: str, within: Collection[str] | None = None) -> dict[str, Output]:
+        """The current output of each partition of the asset, or of those `within`."""
+        if within is not None:
+            return self._current_within(asset, within)
         outputs = self._published.current(asset) if self._published else {}
         with self._engine.connect() as connection:
             table = self._current
             query = _outputs_of(table, asset, table.c.partition, table.c.withdrawn)
-            with _no_search_for_garbage():
-                for partition, withdrawn, *values in connection.execute(query):
+            with no_search_for_garbage():
+                for partition, withdrawn, *values in connection.execute(query).fetchall():
                     if withdrawn:
                         outputs.pop(partition, None)
                     else:
                         outputs[partition] = output_of(values)
         return outputs
+
+    def _current_within(self, asset: str, within: Collection[str]) -> dict[str, Output]:
+        if self._published:
+            every = self.current(asset)
+            return {partition: every[partition] for partition in within if partition in every}
+        table, found = self._current, dict[str, Output]()
+        with self._engine.connect() as connection:
+            for some in _chunks(sorted(within)):
+                query = _outputs_of(table, asset, table.c.partition).where(
+                    table.c.partition.in_(some), ~table.c.withdrawn
+                )
+                found |= {partition: output_of(values) for partition, *values in connection.execute(query)}
+        return found
+
+    def partitions(self, asset: str) -> list[str]:
+        """The partitions that have a current output."""
+        if self._published:
+            return sorted(self.current(asset))
+        table = self._current
+        query = sa.select(table.c.partition).where(table.c.asset == asset, ~table.c.withdrawn)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.order_by(table.c.partition)))
+
+    def may_be_out_of_date(
+        self, asset: str, source: str, *, fingerprint: str, inputs: Sequence[str]
+    ) -> set[str] | None:
+        """The partitions of the source of which the asset's output may be out of date: all that are, and few others.
+
+        For an asset whose partitions read the same partition of each of `inputs`, in order. None where one database
+        cannot tell, as in an environment that builds on another's outputs.
+        """
+        if self._published:
+            return None
+        there, made = self._current.alias("there"), self._current.alias("made")
+        joined = there.outerjoin(made, (made.c.asset == asset) & (made.c.partition == there.c.partition))
+        expected: sa.ColumnElement[str] = sa.literal("{")
+        for place, name in enumerate(inputs):
+            read = self._current.alias(f"input_{place}")
+            joined = joined.outerjoin(
+                read, (read.c.asset == name) & (read.c.partition == there.c.partition) & ~read.c.withdrawn
+            )
+            start = ", " if place else ""
+            version = sa.func.coalesce(read.c.content_version, "")
+            expected = expected + sa.literal(f'{start}{json.dumps(name)}: "') + version + sa.literal('"')
+        as_made = (
+            ~made.c.withdrawn
+            & (made.c.fingerprint == fingerprint)
+            & (made.c.inputs == expected + sa.literal("}"))
+            & ~made.c.detail.contains(json.dumps(REJECTED), autoescape=True)
+        )
+        query = (
+            sa.select(there.c.partition)
+            .select_from(joined)
+            .where(there.c.asset == source, ~there.c.withdrawn, ~sa.func.coalesce(as_made, sa.false()))
+        )
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
+
+    def made_by_others(self, asset: str, fingerprint: str) -> tuple[int, int]:
+        """How many of the asset's outputs another code or other parameters have made, and how many there are."""
+        if self._published:
+            outputs = self.current(asset).values()
+            return sum(output.fingerprint != fingerprint for output in outputs), len(outputs)
+        table = self._current
+        others = sa.func.count().filter(table.c.fingerprint != fingerprint)
+        query = sa.select(others, sa.func.count()).where(table.c.asset == asset, ~table.c.withdrawn)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).one()
+        return int(found[0]), int(found[1])
 
     @cached_property
     def locks(self) -> Locks:
@@ -235,11 +306,15 @@ class Catalog:
                 .values(status="failed", error=KILLED)
             )
 
-    def withdraw(self, asset: str, partitions: Iterable[str]) -> None:
-        """Remove the partitions from the current state; their executions stay in the history."""
+    def withdraw(self, asset: str, partitions: Iterable[str], *, untold: Iterable[str] = ()) -> None:
+        """Remove the partitions from the current state; their executions stay in the history.
+
+        Of those that are `untold` Dagster has a page which is yet to say so.
+        """
         gone = {partition: Output(content_version="") for partition in partitions}
         with self._engine.begin() as connection:
             self._upsert(connection, asset, gone, withdrawn=True)
+            self._note_untold(connection, {asset: list(untold)}, "")
 
     def begin(self, executions: Sequence[Execution]) -> None:
         """Record that these executions have started, before any of their work is done.
@@ -357,18 +432,6 @@ def _remembered(
         for origin, partition, *values in connection.execute(query):
             found[origin] = Remembered(partition, output_of(values))
     return found
-
-
-@contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    """While very many objects are made that all stay: looking through them again and again takes as long as making them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _outputs_of(table: sa.Table, asset: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:

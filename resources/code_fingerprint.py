@@ -151,8 +151,10 @@ class SourceTree:
             return
         names = {**module.imports, **module.imported(*ast.walk(node))}
         names |= {name: Place(module_name, name) for name in module.definitions}
-        local = _local_names(node)
+        local, given = _local_names(node), _parameters(node)
         for dotted in _dotted_names(node):
+            if dotted[0] in given:
+                continue
             for place in self._resolved(names[dotted[0]], dotted[1:]) if dotted[0] in names else ():
                 # a variable may well be called like a module; one that is called like a function counts as the function
                 if place.name or dotted[0] not in local:
@@ -281,6 +283,22 @@ def _dotted(node: ast.AST) -> tuple[str, ...]:
         attributes.append(node.attr)
         node = node.value
     return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
+
+
+def _parameters(node: ast.AST) -> set[str]:
+    """The names of a function's parameters, which stand for nothing else in its body."""
+    if not isinstance(node, Function):
+        return set()
+    arguments = node.args
+    named = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
+    outside = [*node.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)]
+    return {a.arg for a in named if a} - {dotted[0] for part in outside for dotted in _dotted_names(part)}
 
 
 def _local_names(node: ast.AST) -> set[str]:

@@ -80,7 +80,7 @@ class TableIOManager(dg.IOManager):
     ) -> dict[str, dict[str, Shown]]:
         """Make what was made of some partitions current; returns what the assets' pages show of them."""
         outputs = self._storage.commit(parts, step, seconds=seconds)
-        built_on = step.snapshot.built_on(step.declaration)
+        built_on = "" if step.declaration.is_by_file else step.snapshot.built_on(step.declaration)
         more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
         return {
             asset: {
@@ -138,9 +138,8 @@ class TableIOManager(dg.IOManager):
 
     def mixed_code(self, step: Step, asset: str) -> dict[str, dg.MetadataValue]:
         """Says so when parts of the asset were made by other code or parameters than the step has now."""
-        outputs = step.outputs(asset)
-        others = sum(output.fingerprint != step.fingerprint for output in outputs.values())
-        told = f"{others:,} of {len(outputs):,} partitions were made by other code or parameters than now"
+        others, every = self._storage.catalog.made_by_others(asset, step.fingerprint)
+        told = f"{others:,} of {every:,} partitions were made by other code or parameters than now"
         return {"mixed_code": dg.MetadataValue.text(told)} if others else {}
 
     def _url(self, output: Output) -> str:

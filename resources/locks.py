@@ -11,6 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -130,7 +131,7 @@ class ServerLocks:
         number = int.from_bytes(digest[:8], "big", signed=True)
         connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
         if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(number))):
-            return lambda: _hang_up(connection)
+            return lambda: _unlock(connection, number)
         connection.close()
         return None
 
@@ -161,7 +162,10 @@ def _give_back(path: Path, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _hang_up(connection: sa.Connection) -> None:
-    # the lock ends with its connection, which must not go back to the pool
+def _unlock(connection: sa.Connection, number: int) -> None:
+    # asked for, because the server notices the end of a connection a little later
+    with suppress(sa.exc.SQLAlchemyError):
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
+    # the lock ends with its connection at the latest, which must not go back to the pool
     connection.detach()
     connection.close()

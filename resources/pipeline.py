@@ -49,6 +49,11 @@ class Declaration:
         """What its partitions are: days, or the files of the set with this name."""
         return self.files.name if self.files else DAYS
 
+    @property
+    def is_by_file(self) -> bool:
+        """Whether a file is made from nothing but itself and what was made of it."""
+        return self.files is not None and all(isinstance(read, SameKey) for read in self.reads.values())
+
     def grain(self, partition: str) -> str:
         """The key of Dagster's partition that the day or file belongs to."""
         return self.files.grain(partition) if self.files else partition
@@ -68,16 +73,20 @@ class Declaration:
 
 @dataclass
 class Snapshot:
-    """The catalog's current state as one reader sees it: an asset is read once and then stays as it was."""
+    """The catalog's current state as one reader sees it: an asset is read once and then stays as it was.
+
+    Who works on some files alone sees only these, `within`.
+    """
 
     catalog: Catalog
     _seen: dict[str, Mapping[str, Output]] = field(default_factory=dict)
     _readable: dict[str, dict[str, Output]] = field(default_factory=dict)
+    within: Collection[str] | None = None
 
     def outputs(self, asset: str) -> Mapping[str, Output]:
         """The current outputs of the asset, by partition."""
         if asset not in self._seen:
-            self._seen[asset] = self.catalog.current(asset)
+            self._seen[asset] = self.catalog.current(asset, self.within)
         return self._seen[asset]
 
     def readable(self, asset: str) -> dict[str, Output]:

@@ -184,7 +184,9 @@ def is_of_the_system(error: OSError) -> bool:
 
 def _seen(found: FileStat) -> JsonObject:
     """What tells that a file may have changed, as the catalog keeps it."""
-    return JsonObject(f'{{"size": {found.size}, "stamp": {json.dumps(found.stamp)}}}')
+    # a time in nanoseconds, or an ETag, which stands in quotes of its own
+    stamp = found.stamp if found.stamp.isdigit() else json.dumps(found.stamp)[1:-1]
+    return JsonObject(f'{{"size": {found.size}, "stamp": "{stamp}"}}')
 
 
 def _problem_of_name(key: str) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pandas as pd
 import pyarrow as pa
 
+from partitions.file_sets import by_file
 from partitions.files import file_of
 from partitions.reads import SameKey, digest
 from photo_popularity.domain import tables
@@ -20,6 +21,7 @@ from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, made_from
 from resources.environment import Environment
+from resources.garbage import no_search_for_garbage
 from resources.locks import Release, take
 from resources.output_parts import (
     ModelFile,
@@ -84,13 +86,14 @@ class TableStorage:
         self._show_life(run_id)
         release = take(self.catalog.locks, lock_of(name), waiting=waiting)
         try:
-            step = self._new_step(
-                run_id, name, keys=keys, launched_by=launched_by, only_what_can_be=only_out_of_date
-            )
-            if only_out_of_date:
-                self._keep_what_is_right(step)
-            else:
-                self._keep_what_this_run_made(step)
+            with no_search_for_garbage():
+                step = self._new_step(
+                    run_id, name, keys=keys, launched_by=launched_by, only_what_can_be=only_out_of_date
+                )
+                if only_out_of_date:
+                    self._keep_what_is_right(step)
+                else:
+                    self._keep_what_this_run_made(step)
         except BaseException:
             release()
             raise
@@ -110,8 +113,10 @@ class TableStorage:
         self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str, only_what_can_be: bool
     ) -> Step:
         declaration = next(step for step in self.pipeline.steps if step.name == name)
-        snapshot = Snapshot(self.catalog)
-        partitions = declaration.within(keys, snapshot.outputs(declaration.partitions))
+        partitions = list(keys)
+        if declaration.files is not None and declaration.files.grain is not by_file:
+            partitions = declaration.within(keys, self.catalog.partitions(declaration.files.name))
+        snapshot = Snapshot(self.catalog, within=partitions if declaration.is_by_file else None)
         self._forget_what_was_read(declaration, partitions)
         without = snapshot.without_input(declaration)
         if only_what_can_be and declaration.files is not None:
@@ -175,9 +180,10 @@ class TableStorage:
             self._under_these_names(asset, {key: found[place] for key, found in chosen.items()}, step)
             for place, asset in enumerate(makes)
         ]
+        # first: what follows from an output that is quarantined already is never looked at again
+        self._withdraw_followers(step, [key for key in chosen if outputs[0][key].quarantined])
         self.catalog.restore(dict(zip(makes, outputs, strict=True)), step.run_id)
         step.kept.update({key: [its[key] for its in outputs] for key in chosen})
-        self._withdraw_followers(step, [key for key in chosen if step.kept[key][0].quarantined])
         return [key for key in keys if key not in chosen]
 
     def _is_there(self, output: Output) -> bool:
@@ -188,11 +194,9 @@ class TableStorage:
         if partitions:
             for follower in self.pipeline.followers(step.declaration):
                 for asset in follower.makes:
-                    there = step.snapshot.outputs(asset)
-                    if gone := [partition for partition in partitions if partition in there]:
-                        self.catalog.withdraw(asset, gone)
-                        # no run of the follower comes that could say so
-                        self.catalog.note_untold(asset, gone)
+                    # no run of the follower comes that could say so
+                    there = [key for key in partitions if key in step.snapshot.outputs(asset)]
+                    self.catalog.withdraw(asset, there, untold=there)
 
     def _under_these_names(
         self, asset: str, remembered: Mapping[str, Remembered], step: Step

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ class Made:
     quarantined: str
     rows: Sequence[Mapping[str, object]]
     detail: Mapping[str, object]
-    stored: bytes
+    stored: bytes = field(repr=False)
 
 
 def what_is_made(place: TextPlace) -> dict[str, dict[str, Made]]:

@@ -1,0 +1,86 @@
+"""The benchmark runs, executes what it says, and an idle tick writes nothing; how long it takes is not for a test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from benchmarks.incremental.__main__ import main, measure
+from benchmarks.incremental.others import NO_DVC, Compared, compare_dvc, compare_make
+from benchmarks.incremental.pipeline import Measured, Round
+from benchmarks.incremental.tables import FEW, LARGE, MIDDLE, SMALL, cost_table, target_table
+
+FILES, CHANGED = 30, 3
+
+
+@pytest.mark.parametrize(
+    ("first_run_files", "grain", "filled"), [(FILES, "file", 0), (10, "file", 20), (10, "folder", 20)]
+)
+def test_the_changed_files_alone_are_executed_and_an_idle_tick_writes_nothing(
+    tmp_path: Path, first_run_files: int, grain: str, filled: int
+) -> None:
+    preparation, [idle, edited] = measure(
+        tmp_path, FILES, changed=(0, CHANGED), rounds=2, first_run_files=first_run_files, grain=grain
+    )
+    assert (preparation.materialized, preparation.filled) == (first_run_files, filled)
+    assert idle.rounds[0].runs == 0
+    assert idle.written_when_idle == []
+    assert {one.tick_catalog_rows + one.tick_dagster_rows for one in idle.rounds} == {0}
+    assert edited.as_expected
+    assert [one.executions[0] for one in edited.rounds] == [CHANGED, CHANGED]
+    assert all(one.executions[1] <= CHANGED for one in edited.rounds)
+    assert all(one.run_catalog_rows > 0 and one.run_dagster_rows > 0 for one in edited.rounds)
+
+
+def test_the_command_prints_every_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = os.environ.get("DAGSTER_HOME")
+    asked = ["--files", "12", "--changed", "0", "2", "--rounds", "1", "--folder", str(tmp_path)]
+    assert main([*asked, "--others-up-to", "0"]) == 0
+    printed = capsys.readouterr().out
+    for told in ("First runs", "The tick that sees the change", "Targets", "not measured"):
+        assert told in printed
+    assert list(tmp_path.iterdir()) == []
+    assert os.environ.get("DAGSTER_HOME") == home
+
+
+def test_make_works_on_the_changed_files_alone(tmp_path: Path) -> None:
+    assert compare_make(tmp_path, FILES).processed == (10, 10)
+
+
+def test_a_tool_that_is_missing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compare_dvc(tmp_path, FILES, None) == Compared("DVC", FILES, problem=NO_DVC)
+    monkeypatch.setenv("PATH", "")
+    assert "not on PATH" in compare_make(tmp_path, FILES).problem
+
+
+def test_targets_are_told_with_their_verdict() -> None:
+    def measured(files: int, changed: int, seconds: float, rows: int = 0) -> Measured:
+        one = Round(seconds, run_seconds=seconds, tick_catalog_rows=rows)
+        return Measured(files, changed, [one])
+
+    found = {
+        (SMALL, FEW): measured(SMALL, FEW, 0.1),
+        (MIDDLE, 0): measured(MIDDLE, 0, 0.2, rows=1),
+        (LARGE, FEW): measured(LARGE, FEW, 2.5),
+    }
+    told = {row[0]: row[2:] for row in rows_of(target_table(found))}
+    assert told["idle tick, 10k files"] == ("0.20 s", "pass")
+    assert told["idle tick, 10k files: rows added or database files written"] == ("1.00", "FAIL")
+    assert told["tick, 10 changed of 100k"] == ("2.50 s", "FAIL")
+    assert told["runs per changed file, 10 changed, 100k over 1k"] == ("25.00 x", "FAIL")
+    assert told["tick, 10 changed of 1M"] == ("not measured", "")
+
+
+def test_executions_that_are_not_as_expected_are_told() -> None:
+    wrong = Measured(30, 3, [Round(0.1, run_seconds=0.1, runs=1, executions=(4, 1), expected=(3, 1))])
+    [row] = rows_of(cost_table({(30, 3): wrong}))
+    assert "4 + 1, NOT (3, 1)" in row
+
+
+def rows_of(table: Table) -> list[tuple[str, ...]]:
+    """The cells of a table's rows, as text."""
+    cells = [[str(cell).strip() for cell in column.cells] for column in table.columns]
+    return list(zip(*cells, strict=True))
