@@ -33,9 +33,15 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    DynamicPartitionsTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData, serialize_value
+
+from resources.garbage import no_search_for_garbage
 
 BUSY_TIMEOUT_SECONDS = 60
 OPEN_FILES = 8
@@ -137,6 +143,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         rows = [{**row, "partition": partition} for partition in subset.get_partition_keys()]
         with self.index_connection() as connection:
             connection.execute(AssetCheckExecutionsTable.insert(), rows)
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        """The keys in the order in which they were added; a run asks for them eight times, and there may be 100,000."""
+        self._check_partitions_table()
+        table = DynamicPartitionsTable
+        query = sa.select(table.c.partition).where(table.c.partitions_def_name == partitions_def_name)
+        with self.index_connection() as connection, no_search_for_garbage():
+            return list(connection.scalars(query.order_by(table.c.id)))
 
     def has_table(self, table_name: str) -> bool:
         """Whether the table exists; asked for with each event, and no table ever goes away."""
