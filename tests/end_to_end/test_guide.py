@@ -30,7 +30,7 @@ PLACES = {
 def lines_of_code() -> list[tuple[str, str]]:
     """Each block of the guide with the module that the text before it names."""
     found, module = [], ""
-    for text, code in re.findall(r"(.*?)```python\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL):
+    for text, code in re.findall(r"(.*?)```(?:python|text)\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL):
         named = re.findall(r"`([a-z_/]+\.py)`", text)
         module = named[-1] if named else module
         found.append((module, code))
