@@ -94,6 +94,9 @@ class TableStorage:
                     self._keep_what_is_right(step)
                 else:
                     self._keep_what_this_run_made(step)
+                # Dagster writes an event for these too, with a version that is not theirs until the step tells it
+                for asset in step.declaration.makes if len(step.keys) > 1 else ():
+                    self.catalog.note_untold(asset, step.kept, run_id)
         except BaseException:
             release()
             raise

@@ -68,8 +68,11 @@ def note(root: Path, what: Mapping[str, object]) -> None:
 
 
 def is_held_up(root: Path) -> bool:
-    hold = root / "hold"
-    return hold.exists() and (root / "diary").read_text().count("ended") >= int(hold.read_text())
+    try:
+        after = int((root / "hold").read_text())
+    except FileNotFoundError:  # whoever held it up has just let go
+        return False
+    return (root / "diary").read_text().count("ended") >= after
 
 
 @contextmanager
