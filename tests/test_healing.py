@@ -188,6 +188,30 @@ def test_what_a_killed_run_has_committed_is_told_at_the_next_look_and_not_made_a
     assert lacking(place) == set()
 
 
+def before_it_tells_of_the_step_on_top() -> None:
+    def tell_or_die(context: Any, told: list[dg.AssetMaterialization]) -> None:
+        if any(event.asset_key == dg.AssetKey("long_texts") for event in told):
+            die()
+        log_together(context, told)
+
+    patch("assets.pipeline_asset.log_together", tell_or_die).start()
+
+
+def test_what_a_killed_run_had_kept_has_its_own_version_in_dagster_after_the_next_look(made: Path) -> None:
+    with place_at(made) as place:
+        for number in (0, 1, 2):
+            path = place.folder / name_of(number)
+            path.write_text(" ".join(["other"] * (number + 1)))
+            os.utime(path, (LONG_AGO, LONG_AGO + 100))
+        before = executed(place)
+        # its words are as many as before, so the step on top keeps all three
+        killed(made, before_it_tells_of_the_step_on_top)
+        assert lacking(place) == {("long_texts", name_of(number)) for number in (0, 1, 2)}
+        assert not place.tick().run_requests
+        assert lacking(place) == set()
+        assert executed(place) - before == {("word_counts", "succeeded"): 3}
+
+
 def test_a_killed_run_ends_as_failed_with_its_reason_and_what_it_had_begun_with_it(
     place: TextPlace, tmp_path: Path
 ) -> None:
