@@ -165,9 +165,8 @@ class PipelineAsset:
             manager.interrupted(step)
             self._tell_what_was_done(context, making)
             raise
-        left_alone = manager.left_alone(step, context.instance)
-        shown = {a: manager.by_key(step, a, its | left_alone[a]) for a, its in making.shown.items()}
-        for asset, its in shown.items():
+        pages = {a: manager.pages(step, a, new, context.instance) for a, new in making.shown.items()}
+        for asset, its in pages.items():
             of_the_run = making.metadata[asset] | manager.mixed_code(step, asset)
             yield dg.Output(its, output_name=asset, metadata=of_the_run)
             if len(step.keys) > 1:
@@ -177,8 +176,8 @@ class PipelineAsset:
 
     def _tell_what_was_done(self, context: dg.AssetExecutionContext, making: Making) -> None:
         """Tell Dagster of what was committed when a step ends before its time."""
-        for asset, shown in making.shown.items():
-            done = making.manager.by_key(making.step, asset, shown)
+        for asset, new in making.shown.items():
+            done = making.manager.pages_of_new(making.step, asset, new)
             self._tell_partitions(context, asset, done, making.metadata[asset])
         making.manager.told(making.step)
 

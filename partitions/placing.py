@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 
 import dagster as dg
 
 KEYS_PER_CALL = 10_000
 
 
-def align_keys(instance: dg.DagsterInstance, file_set: str, keys: Iterable[str]) -> list[str]:
-    """Make these the keys of the set in Dagster, in order, and no others; returns those that are new."""
-    wanted = sorted(set(keys))
-    present = instance.get_dynamic_partitions(file_set)
-    for key in set(present).difference(wanted):
+def align_keys(
+    instance: dg.DagsterInstance, file_set: str, keys: Set[str], *, present: Sequence[str]
+) -> list[str]:
+    """Make these the keys of the set in Dagster, where there are those `present`; returns the new ones, in order."""
+    for key in set(present) - keys:
         instance.delete_dynamic_partition(file_set, key)
-    known = set(present)
-    return _add(instance, file_set, [key for key in wanted if key not in known])
+    return _add(instance, file_set, sorted(keys - set(present)))
 
 
 def place_together(instance: dg.DagsterInstance, file_set: str, keys: Sequence[str]) -> tuple[str, str]:

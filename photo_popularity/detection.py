@@ -5,8 +5,9 @@ Level-triggered: the difference is taken anew each time, so a lost event cannot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -27,6 +28,8 @@ class Changes:
     unsettled: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unchanged: int = 0
+    suspects: frozenset[str] | None = field(default=None, compare=False)
+    """All partitions of which something may be out of date, and few others; None where they were not told apart."""
 
     @property
     def nothing_is_left(self) -> bool:
@@ -50,20 +53,16 @@ def difference(before: Mapping[str, Output], now: Mapping[str, Output]) -> Chang
     touched: list[str] = []
     for key, output in now.items():
         known = before.get(key)
-        if known is output:
-            continue
         if known is None:
             added.append(key)
         elif known.content_version != output.content_version:
             changed.append(key)
         elif known.detail != output.detail:
             touched.append(key)
-    # where nothing came and as many are there as before, nothing is gone either
-    same = not added and len(before) == len(now)
     return Changes(
         added=tuple(sorted(added)),
         changed=tuple(sorted(changed)),
-        removed=() if same else tuple(sorted(before.keys() - now.keys())),
+        removed=tuple(sorted(before.keys() - now.keys())),
         touched=tuple(sorted(touched)),
         unchanged=len(now) - len(added) - len(changed),
     )
@@ -77,25 +76,30 @@ def detect_files(
     Outputs of files that are gone are withdrawn; files still being written are left for later.
     """
     catalog = installation.catalog
-    before = catalog.current(source)
-    state = installation.file_sources[source].state(before, quiet_seconds=quiet_seconds)
-    unsettled = {key: before[key] for key in state.unsettled if key in before}
-    present = {**state.files, **unsettled}
-    found = difference(before, present)
-    moved = (*found.added, *found.changed, *found.touched)
-    if moved:
-        catalog.set_current(source, {key: state.files[key] for key in moved})
+    # beside the listing: with a million files each takes seconds
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        asked = beside.submit(_asked_of_the_catalog, installation, source)
+        before = catalog.details(source)
+        state = installation.file_sources[source].state(before, quiet_seconds=quiet_seconds)
+        suspects, without_file = asked.result()
+    found = difference(catalog.current(source, state.moved) if state.moved else {}, state.moved)
+    found = replace(
+        found,
+        removed=tuple(sorted(before.keys() - state.files)),
+        unchanged=len(state.files) - len(found.added) - len(found.changed),
+        suspects=None if suspects is None else frozenset(suspects | state.moved.keys()),
+    )
+    if state.moved:
+        catalog.set_current(source, state.moved)
     if found.removed:
         catalog.withdraw(source, found.removed)
-    _withdraw_what_has_no_file(installation, source)
+    _withdraw_what_has_no_file(installation, source, found.removed, without_file, state.files)
     grain = installation.pipeline.file_sets[source].grain
-    keys = {grain(file) for file in present}
+    keys, known = {grain(file) for file in state.files}, instance.get_dynamic_partitions(source)
     # noted before the keys are there: a process that is killed in between would leave them without a page
-    _tell_of_new_keys(
-        installation, instance, source, keys.difference(instance.get_dynamic_partitions(source))
-    )
-    align_keys(instance, source, keys)
-    _show(instance, source, found, present=len(present))
+    _tell_of_new_keys(installation, instance, source, keys.difference(known))
+    align_keys(instance, source, keys, present=known)
+    _show(instance, source, found, present=len(state.files))
     unreadable = (
         f"{source}: {key} cannot be read ({why}); check its permissions"
         for key, why in state.unreadable.items()
@@ -103,15 +107,34 @@ def detect_files(
     return replace(found, unsettled=state.unsettled, warnings=tuple(sorted(unreadable)))
 
 
-def _withdraw_what_has_no_file(installation: Installation, source: str) -> None:
+def _asked_of_the_catalog(
+    installation: Installation, source: str
+) -> tuple[set[str] | None, dict[str, list[str]]]:
+    """By the state of the last look: the files of which something may be out of date, and outputs without a file."""
+    catalog, steps = installation.catalog, installation.pipeline.of_files(source)
+    expected = [one for step in steps for one in step.expected(installation.environment)]
+    suspects = None
+    if all(step.is_by_file for step in steps):
+        suspects = catalog.may_be_out_of_date(source, expected)
+    return suspects, {one.asset: catalog.without_source(one.asset, source) for one in expected}
+
+
+def _withdraw_what_has_no_file(
+    installation: Installation,
+    source: str,
+    removed: Sequence[str],
+    without_file: Mapping[str, list[str]],
+    present: Set[str],
+) -> None:
     """Withdraw the outputs of files that are gone, also of one that went while a run was at work on it."""
     catalog, files = installation.catalog, installation.pipeline.file_sets[source]
-    for step in installation.pipeline.of_files(source):
-        for asset in step.makes:
-            gone = catalog.without_source(asset, source)
-            if gone:
-                # where the key stays, as a folder's does, its page is to say what is left
-                catalog.withdraw(asset, gone, untold=[file for file in gone if files.grain(file) != file])
+    for asset, orphans in without_file.items():
+        gone = set(orphans) - present
+        if removed:
+            gone.update(catalog.current(asset, removed))
+        if gone:
+            # where the key stays, as a folder's does, its page is to say what is left
+            catalog.withdraw(asset, gone, untold=[file for file in gone if files.grain(file) != file])
 
 
 def _tell_of_new_keys(

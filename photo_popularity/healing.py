@@ -16,7 +16,7 @@ from photo_popularity.jobs import BACKFILL_TAG
 from resources.catalog import KILLED
 from resources.catalog_records import Untold
 from resources.installation import Installation
-from resources.pages import Shown, page_of, page_of_several, together
+from resources.pages import NOTHING_LEFT, page_of, together, withdrawn
 from resources.pipeline import Snapshot
 from resources.table_storage import life_of, lock_of
 
@@ -124,16 +124,16 @@ def _tell(installation: Installation, instance: dg.DagsterInstance, asset: str, 
         keys &= set(instance.get_dynamic_partitions(step.files.name))
     built_on = "" if step.is_by_file else Snapshot(installation.catalog).built_on(step)
     more = {"built_on": dg.MetadataValue.text(built_on)} if built_on else {}
-    inside = together(step, installation.catalog.current(asset), keys)
-    for key, outputs in inside.items():
-        if not outputs:
-            shown = Shown(
-                "withdrawn", {"withdrawn": dg.MetadataValue.text("its input is gone or quarantined")}
-            )
-        elif key in outputs:
-            shown = page_of(outputs[key], installation.storage.outputs.url, more=more)
-        else:
-            shown = page_of_several(outputs, [])
+    if step.shares_partitions:
+        inside = together(step, installation.catalog.each(asset), keys)
+        pages = {key: several.page() for key, several in inside.items()}
+    else:
+        outputs, url = installation.catalog.current(asset, keys), installation.storage.outputs.url
+        pages = {
+            key: page_of(outputs[key], url, more=more) if key in outputs else withdrawn(NOTHING_LEFT)
+            for key in sorted(keys)
+        }
+    for key, shown in pages.items():
         instance.report_runless_asset_event(shown.event(asset, key))
     installation.catalog.told_of(untold)
-    return len(inside)
+    return len(pages)

@@ -7,7 +7,7 @@ is requested again after a pause that doubles (`attempts.py`), and does not keep
 # no postponed annotations here: Dagster compares the annotation of `context` itself
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -47,8 +47,6 @@ class Watched:
     steps: tuple[str, ...]
     detect: Callable[[dg.DagsterInstance], Changes]
     night: Callable[[], date] = yesterday
-    source: str = ""
-    """The file set that it lists, if it is one."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ def file_sensor(installation: Installation, files: FileSet) -> dg.SensorDefiniti
         files.job,
         tuple(step.name for step in installation.pipeline.of_files(files.name)),
         partial(detect_files, installation, files.name, quiet_seconds=QUIET_SECONDS),
-        source=files.name,
     )
     description = f"Each {files.noun} that came, changed or disappeared, once it is quiet."
     return _sensor(f"{files.name}_sensor", description, installation, watched)
@@ -119,7 +116,7 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
                 finally:
                     # after the look, which may have withdrawn something; also when the source cannot be listed
                     heal(installation, context.instance)
-                allowed = _next_allowed(installation, watched, attempts, now)
+                allowed = _next_allowed(installation, watched, changes.suspects, attempts, now)
         except (InputError, SourceUnavailable) as error:
             return dg.SensorResult(skip_reason=str(error))
         for warning in changes.warnings:
@@ -153,30 +150,18 @@ def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watch
     )
 
 
-def _suspects(installation: Installation, watched: Watched) -> set[str] | None:
-    """The files that may have something out of date, so that only these need be looked at; None for all."""
-    steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
-    if not watched.source or not all(step.is_by_file for step in steps):
-        return None
-    suspects: set[str] = set()
-    for step in steps:
-        fingerprint = step.fingerprint(installation.environment)
-        for asset in step.makes:
-            found = installation.catalog.may_be_out_of_date(
-                asset, watched.source, fingerprint=fingerprint, inputs=sorted(step.reads)
-            )
-            if found is None:
-                return None
-            suspects |= found
-    return suspects
-
-
-def _next_allowed(installation: Installation, watched: Watched, attempts: Attempts, now: float) -> Allowed:
-    """The first batch that need not wait."""
+def _next_allowed(
+    installation: Installation,
+    watched: Watched,
+    suspects: Collection[str] | None,
+    attempts: Attempts,
+    now: float,
+) -> Allowed:
+    """The first batch that need not wait; only the suspects are looked at, if they are known."""
     passed: set[tuple[str, str]] = set()
     waiting = 0
     night = watched.night()
-    snapshot = Snapshot(installation.catalog, within=_suspects(installation, watched))
+    snapshot = Snapshot(installation.catalog, within=suspects)
     while batch := next_batch(installation, night, steps=watched.steps, done=passed, snapshot=snapshot):
         work = work_of(installation, batch, snapshot)
         if attempts.may_start(work, now):

@@ -7,7 +7,7 @@ It is the truth that Dagster's events mirror, and the record for post-mortem whe
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from resources.catalog_records import (
     QUARANTINED,
     REJECTED,
     Execution,
+    Expected,
     Finished,
     Output,
     Remembered,
@@ -33,10 +34,11 @@ from resources.catalog_records import (
 )
 from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
 from resources.garbage import no_search_for_garbage
+from resources.json_object import JsonObject
 from resources.locks import FileLocks, Locks, ServerLocks
 
 Row = TypeVar("Row")
-ROWS_PER_STATEMENT = 500
+ROWS_PER_STATEMENT, ROWS_AT_ONCE = 500, 10_000
 KILLED = "its process ended without a word"
 # any number that nobody else locks
 CREATION_LOCK = 7_406_858_017
@@ -121,6 +123,19 @@ class Catalog:
                         outputs[partition] = output_of(values)
         return outputs
 
+    def each(self, asset: str) -> Iterator[tuple[str, Output]]:
+        """The same one by one, for who needs not all of them at once."""
+        if self._published:
+            yield from self.current(asset).items()
+            return
+        table = self._current
+        query = _outputs_of(table, asset, table.c.partition).where(~table.c.withdrawn)
+        with self._engine.connect() as connection:
+            for partition, *values in connection.execute(
+                query, execution_options={"yield_per": ROWS_AT_ONCE}
+            ):
+                yield partition, output_of(values)
+
     def _current_within(self, asset: str, within: Collection[str]) -> dict[str, Output]:
         if self._published:
             every = self.current(asset)
@@ -141,42 +156,39 @@ class Catalog:
         table = self._current
         query = sa.select(table.c.partition).where(table.c.asset == asset, ~table.c.withdrawn)
         with self._engine.connect() as connection:
-            return list(connection.scalars(query.order_by(table.c.partition)))
+            return list(connection.scalars(query.order_by(table.c.partition)).all())
 
-    def may_be_out_of_date(
-        self, asset: str, source: str, *, fingerprint: str, inputs: Sequence[str]
-    ) -> set[str] | None:
-        """The partitions of the source of which the asset's output may be out of date: all that are, and few others.
+    def details(self, asset: str) -> dict[str, str]:
+        """The detail of each partition's current output, as JSON with its keys in order."""
+        if self._published:
+            return {p: JsonObject.of(output.detail).text for p, output in self.current(asset).items()}
+        table = self._current
+        query = sa.select(table.c.partition, table.c.detail).where(table.c.asset == asset, ~table.c.withdrawn)
+        with self._engine.connect() as connection, no_search_for_garbage():
+            return dict(connection.execute(query).fetchall())
 
-        For an asset whose partitions read the same partition of each of `inputs`, in order. None where one database
-        cannot tell, as in an environment that builds on another's outputs.
+    def may_be_out_of_date(self, source: str, expected: Sequence[Expected]) -> set[str] | None:
+        """The partitions of the source of which some output may be out of date: all that are, and few others.
+
+        None where one database cannot tell, as in an environment that builds on another's outputs.
         """
         if self._published:
             return None
-        there, made = self._current.alias("there"), self._current.alias("made")
-        joined = there.outerjoin(made, (made.c.asset == asset) & (made.c.partition == there.c.partition))
-        expected: sa.ColumnElement[str] = sa.literal("{")
-        for place, name in enumerate(inputs):
-            read = self._current.alias(f"input_{place}")
-            joined = joined.outerjoin(
-                read, (read.c.asset == name) & (read.c.partition == there.c.partition) & ~read.c.withdrawn
-            )
-            start = ", " if place else ""
-            version = sa.func.coalesce(read.c.content_version, "")
-            expected = expected + sa.literal(f'{start}{json.dumps(name)}: "') + version + sa.literal('"')
-        as_made = (
-            ~made.c.withdrawn
-            & (made.c.fingerprint == fingerprint)
-            & (made.c.inputs == expected + sa.literal("}"))
-            & ~made.c.detail.contains(json.dumps(REJECTED), autoescape=True)
-        )
+        there = self._current.alias("there")
+        current: dict[str, sa.FromClause] = {source: there}
+        joined: sa.FromClause = there
+        for name in sorted({name for one in expected for name in (one.asset, *one.inputs)} - {source}):
+            table = current[name] = self._current.alias(f"asset_{len(current)}")
+            same = (table.c.asset == name) & (table.c.partition == there.c.partition) & ~table.c.withdrawn
+            joined = joined.outerjoin(table, same)
+        as_made = sa.and_(*(_as_made(current, one) for one in expected))
         query = (
             sa.select(there.c.partition)
             .select_from(joined)
             .where(there.c.asset == source, ~there.c.withdrawn, ~sa.func.coalesce(as_made, sa.false()))
         )
         with self._engine.connect() as connection:
-            return set(connection.scalars(query))
+            return set(connection.scalars(query).all())
 
     def made_by_others(self, asset: str, fingerprint: str) -> tuple[int, int]:
         """How many of the asset's outputs another code or other parameters have made, and how many there are."""
@@ -437,6 +449,22 @@ def _remembered(
 def _outputs_of(table: sa.Table, asset: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     """These columns of an asset's rows, and then those of its outputs."""
     return sa.select(*columns, *(table.c[name] for name in OUTPUT_COLUMNS)).where(table.c.asset == asset)
+
+
+def _as_made(current: Mapping[str, sa.FromClause], expected: Expected) -> sa.ColumnElement[bool]:
+    """Whether the output has the fingerprint and inputs that it would be made with now, and no check has refused it."""
+    made = current[expected.asset]
+    inputs: sa.ColumnElement[str] = sa.literal("{")
+    for place, name in enumerate(expected.inputs):
+        version = sa.func.coalesce(current[name].c.content_version, "")
+        inputs = (
+            inputs + sa.literal(f'{", " if place else ""}{json.dumps(name)}: "') + version + sa.literal('"')
+        )
+    return (
+        (made.c.fingerprint == expected.fingerprint)
+        & (made.c.inputs == inputs + sa.literal("}"))
+        & ~made.c.detail.contains(json.dumps(REJECTED), autoescape=True)
+    )
 
 
 def _ended(execution: Execution, output: Output) -> Execution:

@@ -90,6 +90,15 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What an asset would be made with now; its partitions read the same partition of each of `inputs`, in order."""
+
+    asset: str
+    fingerprint: str
+    inputs: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Untold:
     """An output that became current, and of which the run that made it is yet to tell Dagster."""
 
@@ -119,6 +128,8 @@ def tables(schema: str | None) -> Tables:
         sa.Column("partition", sa.Text, primary_key=True),
         *_output_columns(),
         sa.Column("withdrawn", sa.Boolean, nullable=False),
+        # in the order of the keys, in which all are read
+        sqlite_with_rowid=False,
     )
     memo = sa.Table(
         "memo",

@@ -150,7 +150,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         table = DynamicPartitionsTable
         query = sa.select(table.c.partition).where(table.c.partitions_def_name == partitions_def_name)
         with self.index_connection() as connection, no_search_for_garbage():
-            return list(connection.scalars(query.order_by(table.c.id)))
+            return connection.scalars(query.order_by(table.c.id)).all()
 
     def has_table(self, table_name: str) -> bool:
         """Whether the table exists; asked for with each event, and no table ever goes away."""

@@ -5,39 +5,33 @@ What a listing means for the pipeline is for `sources.py` to say.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from upath import UPath
 
-
-class FileStat(NamedTuple):
-    """What a listing tells of one file: enough to see that it may have changed."""
-
-    size: int
-    stamp: str
-    age_seconds: float
+Listed = tuple[str, str, float]
+"""A file's path, what tells that it may have changed, as JSON, and when it did, in seconds since 1970."""
 
 
-def walk(root: UPath) -> Iterator[tuple[str, FileStat]]:
-    """Each file's path below the root, and its state; hidden files and folders are not part of it.
+def walk(root: UPath) -> Iterator[Listed]:
+    """Each file below the root; hidden files and folders are not part of it.
 
-    Raises OSError, or what the object store's client raises, when a part cannot be listed.
+    Raises OSError, or what the object store's client raises, when a part cannot be listed. There may be a million files,
+    so these are plain tuples.
     """
     return _walk_local(Path(root)) if isinstance(root, Path) else _walk_objects(root)
 
 
-def _walk_local(root: Path) -> Iterator[tuple[str, FileStat]]:
-    now, top = time.time(), os.path.realpath(root)
+def _walk_local(root: Path) -> Iterator[Listed]:
+    top = os.path.realpath(root)
     followed = {top}
 
-    def wanted(entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith(".") or not entry.is_symlink():
-            return not entry.name.startswith(".")
+    def may_be_followed(entry: os.DirEntry[str]) -> bool:
         # a link to a folder within is listed under its own name, and one that was followed leads round in circles
         target = os.path.realpath(entry.path)
         if f"{target}/".startswith(f"{top}/") or (target in followed and entry.is_dir()):
@@ -50,12 +44,14 @@ def _walk_local(root: Path) -> Iterator[tuple[str, FileStat]]:
         folder, prefix = folders.pop()
         inside = []
         for entry in _entries(folder, is_root=not prefix):
-            if not wanted(entry):
+            name = entry.name
+            if name.startswith(".") or (entry.is_symlink() and not may_be_followed(entry)):
                 continue
             if entry.is_dir():
-                inside.append((entry.path, f"{prefix}{entry.name}/"))
-            elif (found := _local_stat(entry, now)) is not None:
-                yield prefix + entry.name, found
+                inside.append((entry.path, f"{prefix}{name}/"))
+            elif (found := _stat_of_file(entry)) is not None:
+                seen = f'{{"size": {found.st_size}, "stamp": "{found.st_mtime_ns}"}}'
+                yield prefix + name, seen, found.st_mtime
         folders += reversed(inside)
 
 
@@ -63,33 +59,32 @@ def _entries(folder: str, *, is_root: bool) -> list[os.DirEntry[str]]:
     """What lies in the folder, by name; nothing in one that is gone since its own folder was listed."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=attrgetter("name"))
     except FileNotFoundError:
         if is_root:
             raise
         return []
 
 
-def _local_stat(entry: os.DirEntry[str], now: float) -> FileStat | None:
+def _stat_of_file(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         found = entry.stat()
     except FileNotFoundError:
         return None  # deleted since its folder was listed, or a link to nothing
-    if not stat.S_ISREG(found.st_mode):
-        return None  # reading a pipe would wait for ever
-    return FileStat(found.st_size, str(found.st_mtime_ns), now - found.st_mtime)
+    # reading a pipe would wait for ever
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
-def _walk_objects(root: UPath) -> Iterator[tuple[str, FileStat]]:
+def _walk_objects(root: UPath) -> Iterator[Listed]:
     base = root.path.rstrip("/") + "/"
     for path, info in root.fs.find(root.path, detail=True).items():
         below = path.removeprefix(base)
         is_marker = not below or below.endswith("/") or info.get("type") == "directory"
         if not is_marker and not any(part.startswith(".") and part != ".." for part in below.split("/")):
-            yield below, _object_stat(info)
-
-
-def _object_stat(info: Mapping[str, object]) -> FileStat:
-    modified = info.get("LastModified")
-    age = time.time() - modified.timestamp() if hasattr(modified, "timestamp") else float("inf")
-    return FileStat(int(str(info["size"])), str(info.get("ETag", modified)), age)
+            modified = info.get("LastModified")
+            moment = modified.timestamp() if hasattr(modified, "timestamp") else 0.0
+            yield (
+                below,
+                json.dumps({"size": int(info["size"]), "stamp": str(info.get("ETag", modified))}),
+                moment,
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from partitions.reads import digest
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
 from resources.output_parts import Part
-from resources.pages import Shown, last_told, page_of, page_of_several, together
+from resources.pages import Shown, last_told, page_of, together, withdrawn
 from resources.sources import SourceUnavailable
 from resources.steps import Step
 from resources.table_storage import TableStorage
@@ -97,44 +97,39 @@ class TableIOManager(dg.IOManager):
         outputs = self._storage.quarantine(step, partition, reason, seconds=seconds, of_the_name=of_the_name)
         return {asset: page_of(output, self._url) for asset, output in outputs.items()}
 
-    def left_alone(self, step: Step, instance: dg.DagsterInstance) -> dict[str, dict[str, Shown]]:
-        """What the pages show of the partitions that the step has not made, by asset and partition: the same as before."""
-        return {
-            asset: self._kept(step, asset, place, instance)
-            | {
-                partition: Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
-                for partition, reason in step.left_out.items()
-            }
-            for place, asset in enumerate(step.declaration.makes)
-        }
+    def pages(
+        self, step: Step, asset: str, new: Mapping[str, Shown], instance: dg.DagsterInstance
+    ) -> dict[str, Shown]:
+        """What the asset's page shows of each of Dagster's partitions that the run names, `new` or as it was before."""
+        if step.declaration.shares_partitions:
+            return self.pages_of_several(step, asset, new, step.keys)
+        left_out = {partition: withdrawn(reason) for partition, reason in step.left_out.items()}
+        return {**new, **self._kept(step, asset, instance), **left_out}
 
-    def _kept(self, step: Step, asset: str, place: int, instance: dg.DagsterInstance) -> dict[str, Shown]:
-        grain = step.declaration.grain
-        told = last_told(instance, asset, [key for key in step.kept if grain(key) == key])
-        shown = {}
+    def pages_of_new(self, step: Step, asset: str, new: Mapping[str, Shown]) -> dict[str, Shown]:
+        """The same of those alone that hold something new."""
+        if step.declaration.shares_partitions:
+            return self.pages_of_several(step, asset, new, {step.declaration.grain(file) for file in new})
+        return dict(new)
+
+    def _kept(self, step: Step, asset: str, instance: dg.DagsterInstance) -> dict[str, Shown]:
+        place, shown = step.declaration.makes.index(asset), {}
+        told = last_told(instance, asset, list(step.kept))
         for partition, found in step.kept.items():
             output, before = found[place], told.get(partition)
-            if grain(partition) != partition:
-                # the page is that of its folder or bucket, see `by_key`
-                shown[partition] = Shown(output.content_version, {})
-            elif before is not None and before.content_version == output.content_version:
-                shown[partition] = before
-            else:
-                shown[partition] = page_of(output, self._url)
+            same = before is not None and before.content_version == output.content_version
+            shown[partition] = before if before is not None and same else page_of(output, self._url)
         return shown
 
-    def by_key(self, step: Step, asset: str, shown: Mapping[str, Shown]) -> dict[str, Shown]:
-        """What the pages show of Dagster's partitions, of which one may hold several files."""
-        grain = step.declaration.grain
-        keys = {grain(partition) for partition in shown}
-        if keys == shown.keys():
-            return dict(shown)
-        new: dict[str, list[Shown]] = {}
-        for partition, its in shown.items():
-            if partition not in step.kept:
-                new.setdefault(grain(partition), []).append(its)
-        inside = together(step.declaration, step.outputs(asset), keys)
-        return {key: page_of_several(outputs, new.get(key, [])) for key, outputs in inside.items()}
+    def pages_of_several(
+        self, step: Step, asset: str, new: Mapping[str, Shown], keys: Collection[str]
+    ) -> dict[str, Shown]:
+        """What the asset's page shows of partitions that hold several files each."""
+        grain, of_key = step.declaration.grain, dict[str, list[Shown]]()
+        for file, its in new.items():
+            of_key.setdefault(grain(file), []).append(its)
+        inside = together(step.declaration, self._storage.catalog.each(asset), keys)
+        return {key: several.page(of_key.get(key, ())) for key, several in inside.items()}
 
     def mixed_code(self, step: Step, asset: str) -> dict[str, dg.MetadataValue]:
         """Says so when parts of the asset were made by other code or parameters than the step has now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class JsonObject(Mapping[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of the key; an object whose text does not hold the key is not parsed."""
-        return default if json.dumps(key)[1:-1] not in self.text else self._parsed().get(key, default)
+        return self._parsed().get(key, default) if _quoted(key) in self.text else default
 
     def __getitem__(self, key: str) -> Any:
         return self._parsed()[key]
@@ -48,3 +49,8 @@ class JsonObject(Mapping[str, Any]):
         if self._value is None:
             self._value = json.loads(self.text)
         return self._value
+
+
+@cache
+def _quoted(key: str) -> str:
+    return json.dumps(key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
 import dagster as dg
 import pyarrow as pa
@@ -18,6 +19,7 @@ from resources.previews import ROWS_SHOWN, preview
 
 DATA_VERSION_TAG = "dagster/data_version"
 EXAMPLES_SHOWN = 10
+NOTHING_LEFT = "its input is gone or quarantined"
 Metadata = Mapping[str, dg.MetadataValue]
 
 
@@ -62,32 +64,56 @@ def page_of(
     return Shown(output.content_version, {**shown, **(more or {})})
 
 
-def page_of_several(outputs: Mapping[str, Output], new: Sequence[Shown]) -> Shown:
-    """Several files as one partition of Dagster: its version changes whenever one of them does."""
-    quarantined = {file: output.quarantined for file, output in outputs.items() if output.quarantined}
-    figures = {
-        "files": len(outputs),
-        "files_made": len(new),
-        QUARANTINED: len(quarantined),
-        "dagster/row_count": sum(output.rows for output in outputs.values()),
-        "bytes": sum(output.bytes for output in outputs.values()),
-    }
-    metadata: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(n) for name, n in figures.items()}
-    if quarantined:
-        metadata["reasons"] = dg.MetadataValue.json(dict(list(quarantined.items())[:EXAMPLES_SHOWN]))
-    if shown := next((its.metadata["preview"] for its in new if "preview" in its.metadata), None):
-        metadata["preview"] = shown
-    return Shown(digest({file: output.content_version for file, output in outputs.items()}), metadata)
+@dataclass
+class Several:
+    """Several files as one partition of Dagster: the version of each, and their figures together."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    quarantined: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, file: str, output: Output) -> None:
+        """One more file."""
+        self.versions[file] = output.content_version
+        self.rows += output.rows
+        self.bytes += output.bytes
+        if reason := output.quarantined:
+            self.quarantined[file] = reason
+
+    def page(self, new: Sequence[Shown] = ()) -> Shown:
+        """Its version, which changes whenever that of a file does, and its figures; `new` are the files just made."""
+        if not self.versions:
+            return withdrawn(NOTHING_LEFT)
+        figures = {
+            "files": len(self.versions),
+            "files_made": len(new),
+            QUARANTINED: len(self.quarantined),
+            "dagster/row_count": self.rows,
+            "bytes": self.bytes,
+        }
+        metadata: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(n) for name, n in figures.items()}
+        if self.quarantined:
+            examples = islice(sorted(self.quarantined.items()), EXAMPLES_SHOWN)
+            metadata["reasons"] = dg.MetadataValue.json(dict(examples))
+        if shown := next((its.metadata["preview"] for its in new if "preview" in its.metadata), None):
+            metadata["preview"] = shown
+        return Shown(digest(self.versions), metadata)
+
+
+def withdrawn(reason: str) -> Shown:
+    """A partition of which nothing is left, and why."""
+    return Shown("withdrawn", {"withdrawn": dg.MetadataValue.text(reason)})
 
 
 def together(
-    step: Declaration, outputs: Mapping[str, Output], keys: Collection[str]
-) -> dict[str, dict[str, Output]]:
+    step: Declaration, outputs: Iterable[tuple[str, Output]], keys: Iterable[str]
+) -> dict[str, Several]:
     """The outputs inside each of these partitions of Dagster."""
-    inside: dict[str, dict[str, Output]] = {key: {} for key in sorted(keys)}
-    for partition, output in outputs.items():
-        if (key := step.grain(partition)) in inside:
-            inside[key][partition] = output
+    inside = {key: Several() for key in sorted(keys)}
+    for partition, output in outputs:
+        if (several := inside.get(step.grain(partition))) is not None:
+            several.add(partition, output)
     return inside
 
 

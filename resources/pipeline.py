@@ -15,7 +15,7 @@ from typing import Any
 from partitions.file_sets import FileSet, by_file
 from partitions.reads import Read, SameKey
 from resources.catalog import Catalog
-from resources.catalog_records import REJECTED, Output
+from resources.catalog_records import REJECTED, Expected, Output
 from resources.environment import Environment
 from resources.json_object import JsonObject
 
@@ -54,16 +54,26 @@ class Declaration:
         """Whether a file is made from nothing but itself and what was made of it."""
         return self.files is not None and all(isinstance(read, SameKey) for read in self.reads.values())
 
+    @property
+    def shares_partitions(self) -> bool:
+        """Whether several of its files may be one partition in Dagster."""
+        return self.files is not None and self.files.grain is not by_file
+
     def grain(self, partition: str) -> str:
         """The key of Dagster's partition that the day or file belongs to."""
         return self.files.grain(partition) if self.files else partition
 
     def within(self, keys: Sequence[str], present: Iterable[str]) -> list[str]:
         """The days or files of Dagster's partitions with these keys; of partitions that hold several, those `present`."""
-        if self.files is None or self.files.grain is by_file:
+        if not self.shares_partitions:
             return list(keys)
         wanted = set(keys)
-        return [file for file in sorted(present) if self.files.grain(file) in wanted]
+        return sorted(file for file in present if self.grain(file) in wanted)
+
+    def expected(self, environment: Environment) -> list[Expected]:
+        """What each of its outputs would be made with now."""
+        fingerprint, inputs = self.fingerprint(environment), sorted(self.reads)
+        return [Expected(asset, fingerprint, inputs) for asset in self.makes]
 
     def fingerprint(self, environment: Environment) -> str:
         """Hash of the step's code version and parameters: another one makes every output out of date."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from upath import UPath
 from partitions.files import key_of, path_of
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
-from resources.folder_listing import FileStat, walk
+from resources.folder_listing import Listed, walk
 from resources.hashing_reader import HashingReader
 from resources.json_object import JsonObject
 from resources.storage import open_folder
@@ -32,12 +32,13 @@ class SourceUnavailable(Exception):
 
 @dataclass(frozen=True)
 class FolderState:
-    """The files of a source as they are now, by partition key, and those left for later.
+    """The partition keys of a source's files now, the state of those that `moved`, and the files left for later.
 
     `unreadable` gives the reason for each file whose bytes cannot be had; one with an unusable name is only here.
     """
 
-    files: Mapping[str, Output]
+    files: Set[str]
+    moved: Mapping[str, Output]
     unsettled: tuple[str, ...]
     unreadable: Mapping[str, str]
 
@@ -69,17 +70,18 @@ class FileSource:
             )
         return open_folder(self._folder, s3_endpoint=self._s3_endpoint)
 
-    def list(self) -> dict[str, FileStat]:
-        """Every file below the folder by its partition key.
+    def listing(self) -> Iterator[Listed]:
+        """Every file below the folder, as `walk` has it, by its partition key.
 
-        Raises InputError when there is no such folder and SourceUnavailable when it cannot be listed: never an
-        empty listing in place of a failed one.
+        Raises InputError when there is no such folder and SourceUnavailable when it cannot be listed to the end: never
+        an empty listing, or a part of one, in place of one that failed.
         """
         root = self.root
         try:
             if not root.is_dir():
                 raise InputError(f"{root}: no such folder ({self.name}); correct --{self._setting}")
-            return {key_of(path): found for path, found in walk(root)}
+            for path, seen, modified in walk(root):
+                yield key_of(path), seen, modified
         except PermissionError as error:
             place = error.filename or root
             raise InputError(
@@ -132,61 +134,60 @@ class FileSource:
         except _failures_of(path) as error:
             raise SourceUnavailable(f"{path}: cannot be reached ({error})") from error
 
-    def state(self, before: Mapping[str, Output], *, quiet_seconds: float = 0.0) -> FolderState:
-        """The files as they are now; only those whose size or time moved since `before` are hashed again.
+    def state(self, before: Mapping[str, str], *, quiet_seconds: float = 0.0) -> FolderState:
+        """The files as they are now; only those whose size or time moved since they were seen `before` are hashed again.
 
-        A file touched less than `quiet_seconds` ago may still be being written: it keeps its state before and is
-        unsettled. Raises as `list` does, and InputError for a folder that had files and now holds nothing at all.
+        `before` has the detail of each file's state, as the catalog keeps it. A file touched less than `quiet_seconds`
+        ago may still be being written: it keeps its state before and is unsettled. Raises as `listing` does, and
+        InputError for a folder that had files and now holds nothing at all.
         """
-        files: dict[str, Output] = {}
-        unsettled: list[str] = []
-        unreadable: dict[str, str] = {}
-        listing = self.list()
-        if before and not listing and not any(self.root.iterdir()):
+        files: set[str] = set()
+        others: list[Listed] = []
+        now = time.time()
+        for key, seen, modified in self.listing():
+            if before.get(key) == seen:
+                files.add(key)
+            else:
+                others.append((key, seen, modified))
+        if before and not (files or others) and not any(self.root.iterdir()):
             raise InputError(
                 f"{self.root}: empty, and {len(before):,} files had been there: is the disk mounted? If they were deleted, "
                 "put any hidden file there, such as .empty"
             )
-        for key, found in listing.items():
-            known = before.get(key)
-            detail = _seen(found)
-            if (
-                known is not None
-                and JsonObject.of(known.detail).text == detail.text
-                and not known.content_version.startswith(UNREADABLE)
-            ):
-                files[key] = known
-            elif problem := _problem_of_name(key):
+        moved: dict[str, Output] = {}
+        unsettled: list[str] = []
+        unreadable: dict[str, str] = {}
+        for key, seen, modified in others:
+            if problem := _problem_of_name(key):
                 unreadable[key] = problem
-            elif (
-                abs(found.age_seconds) < quiet_seconds
-            ):  # a clock ahead of ours must not make it unsettled for ever
+            elif abs(now - modified) < quiet_seconds:
+                # a clock ahead of ours must not make it unsettled for ever
                 unsettled.append(key)
-                if known is not None:
-                    files[key] = known
-            else:
-                try:
-                    with self.open(key):
-                        pass
-                except FileNotFoundError:
-                    continue  # it vanished since the listing, which is how a deleted file looks
-                except OSError as error:
-                    unreadable[key] = error.strerror or str(error)
-                files[key] = Output(str(self.versions_read[key]), bytes=found.size, rows=1, detail=detail)
-        return FolderState(files, tuple(sorted(unsettled)), unreadable)
+                if key in before:
+                    files.add(key)
+            elif (output := self._look_into(key, JsonObject(seen), unreadable)) is not None:
+                moved[key] = output
+        return FolderState(files | moved.keys(), moved, tuple(sorted(unsettled)), unreadable)
+
+    def _look_into(self, key: str, seen: JsonObject, unreadable: dict[str, str]) -> Output | None:
+        """The state of a file that may have changed; None when it has vanished since the listing."""
+        detail = seen
+        try:
+            with self.open(key):
+                pass
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            unreadable[key] = error.strerror or str(error)
+            # no detail that a listing can have: it is tried again at the next look
+            detail = JsonObject.of({"unreadable": unreadable[key]})
+        return Output(str(self.versions_read[key]), bytes=seen["size"], rows=1, detail=detail)
 
 
 def is_of_the_system(error: OSError) -> bool:
     """Whether the system says so, and not a decoder of what it was given, whose errors have no number."""
     told_by_class = type(error) is not OSError and type(error).__module__ == "builtins"
     return error.errno is not None or told_by_class
-
-
-def _seen(found: FileStat) -> JsonObject:
-    """What tells that a file may have changed, as the catalog keeps it."""
-    # a time in nanoseconds, or an ETag, which stands in quotes of its own
-    stamp = found.stamp if found.stamp.isdigit() else json.dumps(found.stamp)[1:-1]
-    return JsonObject(f'{{"size": {found.size}, "stamp": "{stamp}"}}')
 
 
 def _problem_of_name(key: str) -> str | None:

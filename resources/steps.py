@@ -26,8 +26,8 @@ class Step:
 
     `keys` are Dagster's partitions that the run names. Of the days or files in them, `partitions` are to be made,
     `twins` are to become what one of those becomes, since they are made from the same, `kept` are as they should be
-    already, and `left_out` have an input that is quarantined, for the reason given. `inputs` has the digests of what
-    each of them reads.
+    already, and `left_out` have an input that is quarantined, for the reason given. Where a key holds several files,
+    those that are plainly up to date stand nowhere. `inputs` has the digests of what each of them reads.
     """
 
     declaration: Declaration
@@ -45,9 +45,3 @@ class Step:
     committed: dict[tuple[str, str], Output] = field(default_factory=dict)
     kept: dict[str, list[Output]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-
-    def outputs(self, asset: str) -> dict[str, Output]:
-        """The asset's current outputs as this step leaves them."""
-        place = self.declaration.makes.index(asset)
-        made = {key: output for (its, key), output in self.committed.items() if its == asset}
-        return {**self.snapshot.outputs(asset), **{k: found[place] for k, found in self.kept.items()}, **made}

@@ -13,7 +13,6 @@ from dataclasses import replace
 import pandas as pd
 import pyarrow as pa
 
-from partitions.file_sets import by_file
 from partitions.files import file_of
 from partitions.reads import SameKey, digest
 from photo_popularity.domain import tables
@@ -94,14 +93,25 @@ class TableStorage:
                     self._keep_what_is_right(step)
                 else:
                     self._keep_what_this_run_made(step)
-                # Dagster writes an event for these too, with a version that is not theirs until the step tells it
-                for asset in step.declaration.makes if len(step.keys) > 1 else ():
-                    self.catalog.note_untold(asset, step.kept, run_id)
+                self._note_untold(step)
         except BaseException:
             release()
             raise
         self._steps[run_id, name], self._releases[run_id, name] = step, release
         return step
+
+    def _note_untold(self, step: Step) -> None:
+        """Dagster writes an event for each key of a range, with a version that is not its own until the step tells it."""
+        if len(step.keys) == 1:
+            return
+        # what is made is noted when it is
+        others = [*step.kept, *step.left_out]
+        if step.declaration.shares_partitions:
+            # one file of each key is enough to have the key told
+            files = self._files_of(step.declaration, step.keys)
+            others = list({step.declaration.grain(file): file for file in files}.values())
+        for asset in step.declaration.makes:
+            self.catalog.note_untold(asset, others, step.run_id)
 
     def _show_life(self, run_id: str) -> None:
         """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
@@ -116,9 +126,7 @@ class TableStorage:
         self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str, only_what_can_be: bool
     ) -> Step:
         declaration = next(step for step in self.pipeline.steps if step.name == name)
-        partitions = list(keys)
-        if declaration.files is not None and declaration.files.grain is not by_file:
-            partitions = declaration.within(keys, self.catalog.partitions(declaration.files.name))
+        partitions = self._files_of(declaration, keys, only_what_may_be_out_of_date=only_what_can_be)
         snapshot = Snapshot(self.catalog, within=partitions if declaration.is_by_file else None)
         self._forget_what_was_read(declaration, partitions)
         without = snapshot.without_input(declaration)
@@ -138,6 +146,17 @@ class TableStorage:
             log=str(self.environment.run_logs / f"{run_id}.log"),
             left_out={key: without[key] for key in partitions if key in without},
         )
+
+    def _files_of(
+        self, declaration: Declaration, keys: Sequence[str], *, only_what_may_be_out_of_date: bool = False
+    ) -> list[str]:
+        """The days or files in Dagster's partitions; of partitions that hold several, all or what may be out of date."""
+        if declaration.files is None or not declaration.shares_partitions:
+            return list(keys)
+        source, found = declaration.files.name, None
+        if only_what_may_be_out_of_date and declaration.is_by_file:
+            found = self.catalog.may_be_out_of_date(source, declaration.expected(self.environment))
+        return declaration.within(keys, self.catalog.partitions(source) if found is None else found)
 
     def _keep_what_this_run_made(self, step: Step) -> None:
         mine = (step.run_id, self.environment.label)

@@ -125,7 +125,7 @@ def after_its_second_commit() -> None:
 
 
 def before_it_tells_dagster() -> None:
-    patch.object(TableIOManager, "left_alone", die).start()
+    patch.object(TableIOManager, "pages", die).start()
 
 
 def while_it_tells_dagster() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 import pytest
@@ -73,15 +73,20 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def aligned(instance: dg.DagsterInstance, file_set: str, wanted: Iterable[str]) -> list[str]:
+    """Which keys are new once these are the keys of the set."""
+    return align_keys(instance, file_set, set(wanted), present=instance.get_dynamic_partitions(file_set))
+
+
 def keys(instance: dg.DagsterInstance) -> list[str]:
     return list(instance.get_dynamic_partitions("photo_files"))
 
 
 def test_keys_are_added_once_and_in_order(instance: dg.DagsterInstance) -> None:
-    assert align_keys(instance, "photo_files", ["b", "a", "b"]) == ["a", "b"]
-    assert align_keys(instance, "photo_files", ["a", "d", "c", "b"]) == ["c", "d"]
+    assert aligned(instance, "photo_files", ["b", "a", "b"]) == ["a", "b"]
+    assert aligned(instance, "photo_files", ["a", "d", "c", "b"]) == ["c", "d"]
     assert keys(instance) == ["a", "b", "c", "d"]
-    assert align_keys(instance, "photo_files", ["a", "b", "c", "d"]) == []
+    assert aligned(instance, "photo_files", ["a", "b", "c", "d"]) == []
     assert instance.get_dynamic_partitions("log_files") == []
 
 
@@ -90,10 +95,10 @@ def test_keys_that_are_not_wanted_any_more_go_and_the_others_keep_their_places(
 ) -> None:
     instance.add_dynamic_partitions("photo_files", ["d", "gone", "a"])
     instance.add_dynamic_partitions("log_files", ["gone"])
-    assert align_keys(instance, "photo_files", ["a", "b", "d"]) == ["b"]
+    assert aligned(instance, "photo_files", ["a", "b", "d"]) == ["b"]
     assert keys(instance) == ["d", "a", "b"]
     assert instance.get_dynamic_partitions("log_files") == ["gone"]
-    assert align_keys(instance, "photo_files", []) == []
+    assert aligned(instance, "photo_files", []) == []
     assert keys(instance) == []
 
 
@@ -102,7 +107,7 @@ def test_more_keys_than_go_in_one_call_are_all_added(
 ) -> None:
     monkeypatch.setattr("partitions.placing.KEYS_PER_CALL", 3)
     wanted = [f"{number:02}.jpg" for number in range(10)]
-    assert align_keys(instance, "photo_files", wanted) == wanted
+    assert aligned(instance, "photo_files", wanted) == wanted
     assert keys(instance) == wanted
 
 
@@ -120,7 +125,7 @@ def test_more_keys_than_go_in_one_call_are_all_added(
 def test_keys_are_placed_together(
     instance: dg.DagsterInstance, wanted: list[str], placed: list[str], ends: tuple[str, str]
 ) -> None:
-    align_keys(instance, PHOTO_FILES.name, ["a", "b", "c", "d", "e"])
+    aligned(instance, PHOTO_FILES.name, ["a", "b", "c", "d", "e"])
     assert place_together(instance, PHOTO_FILES.name, wanted) == ends
     assert keys(instance) == placed
     tags = {RANGE_START_TAG: ends[0], RANGE_END_TAG: ends[1]}
@@ -132,7 +137,7 @@ def test_what_happened_to_a_key_survives_the_move(instance: dg.DagsterInstance) 
     def signals() -> None:
         pass
 
-    align_keys(instance, LOG_FILES.name, ["a", "b", "c"])
+    aligned(instance, LOG_FILES.name, ["a", "b", "c"])
     dg.materialize([signals], instance=instance, partition_key="a")
     place_together(instance, LOG_FILES.name, ["a", "c"])
     assert instance.get_dynamic_partitions("log_files") == ["b", "a", "c"]

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 from resources.catalog import KILLED, Catalog, PublishedOutputs
-from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, made_from
+from resources.catalog_records import (
+    QUARANTINED,
+    Execution,
+    Expected,
+    Finished,
+    Output,
+    Remembered,
+    made_from,
+)
 
 NOW = datetime(2026, 11, 18, 7, 0, tzinfo=UTC)
 FULL = Output(
@@ -349,3 +357,81 @@ def test_an_execution_that_never_ended_is_put_on_record_when_its_partition_is_be
     # it was not killed after all, only slow
     catalog.commit({"a": {"k": finished(killed)}})
     assert [e.status for e in catalog.executions(run_id="run-1") if e.partition == "k"] == ["succeeded"]
+
+
+# questions that are answered in the database, as nobody wants to read a million outputs for them
+
+TEXTS = {key: Output(f"version {key}") for key in ("a", "b", "c", "d", "e", "f", "g")}
+EXPECTED = [Expected("counts", "f1", ["texts"]), Expected("long", "f2", ["counts", "texts"])]
+
+
+def counts_of(key: str) -> Output:
+    return Output(f"words {key}", inputs={"texts": f"version {key}"}, fingerprint="f1")
+
+
+def long_of(key: str) -> Output:
+    inputs = {"counts": f"words {key}", "texts": f"version {key}"}
+    return Output("yes", inputs=inputs, fingerprint="f2")
+
+
+@pytest.fixture
+def settled(url: str) -> Catalog:
+    """Two steps over seven texts, everything made."""
+    catalog = a_catalog(url)
+    catalog.set_current("texts", TEXTS)
+    catalog.set_current("counts", {key: counts_of(key) for key in TEXTS})
+    catalog.set_current("long", {key: long_of(key) for key in TEXTS})
+    return catalog
+
+
+def test_what_is_out_of_date_is_suspected_and_nothing_else(settled: Catalog) -> None:
+    assert settled.may_be_out_of_date("texts", EXPECTED) == set()
+    settled.set_current("texts", {"a": Output("another version"), "new": Output("version new")})
+    settled.set_current("counts", {"b": counts_of("b")._replace(fingerprint="f0")})
+    settled.set_current(
+        "counts", {"c": Output("other words", inputs={"texts": "version c"}, fingerprint="f1")}
+    )
+    settled.withdraw("long", ["d"])
+    settled.reject("long", {"e": long_of("e")}, "too long")
+    settled.withdraw("texts", ["f"])
+    assert settled.may_be_out_of_date("texts", EXPECTED) == {"a", "new", "b", "c", "d", "e"}
+    assert settled.may_be_out_of_date("texts", EXPECTED[:1]) == {"a", "new", "b"}
+
+
+def test_an_input_that_was_never_made_is_one_without_a_version(settled: Catalog) -> None:
+    settled.withdraw("counts", ["a", "b"])
+    without = long_of("b")._replace(inputs={"counts": "", "texts": "version b"})
+    settled.set_current("long", {"b": without})
+    assert settled.may_be_out_of_date("texts", EXPECTED[1:]) == {"a"}
+
+
+def test_what_builds_on_another_catalog_cannot_be_told_by_one_database(url: str) -> None:
+    staging = a_catalog(url, "staging", published=published_by(url, "local"))
+    assert staging.may_be_out_of_date("texts", EXPECTED) is None
+
+
+@pytest.mark.parametrize("label", ["local", "staging"])
+def test_outputs_are_told_whose_counterpart_in_the_source_is_gone(
+    settled: Catalog, url: str, label: str
+) -> None:
+    published = published_by(url, "local") if label == "staging" else None
+    catalog = settled if label == "local" else a_catalog(url, label, published=published)
+    assert catalog.without_source("counts", "texts") == []
+    catalog.withdraw("texts", ["b", "a", "c"])
+    catalog.withdraw("counts", ["c"])
+    assert catalog.without_source("counts", "texts") == ["a", "b"]
+    assert catalog.partitions("counts") == ["a", "b", "d", "e", "f", "g"]
+    catalog.set_current("counts", {"d": counts_of("d")._replace(fingerprint="f0")})
+    assert catalog.made_by_others("counts", "f1") == (1, 6)
+
+
+def test_the_details_of_what_is_current_are_read_alone(url: str) -> None:
+    catalog = a_catalog(url)
+    catalog.set_current(
+        "texts", {"a": Output("1", detail={"stamp": "7", "size": 3}), "b": Output("1"), "c": FULL}
+    )
+    catalog.withdraw("texts", ["c"])
+    expected = {"a": '{"size": 3, "stamp": "7"}', "b": "{}"}
+    assert catalog.details("texts") == expected
+    staging = a_catalog(url, "staging", published=published_by(url, "local"))
+    assert staging.details("texts") == expected
