@@ -130,9 +130,10 @@ class Making:
         """Quarantine the files that nothing could be made of, unless it looks like a fault of the step itself."""
         errors = [failed.error for failed in self._failed.values()]
         alike = len({failed.reason for failed in self._failed.values()}) == 1
-        nothing_made = bool(errors) and len(errors) == len(files) and not self.step.kept
+        nothing_made = bool(errors) and len(errors) == len(files)
         of_the_step = len(errors) > 1 or (errors and type(errors[0]) is InputError)
-        if nothing_made and alike and of_the_step and not isinstance(errors[0], FileUnreadable):
+        blamed = nothing_made and alike and of_the_step and not isinstance(errors[0], FileUnreadable)
+        if blamed and not self.manager.others_are_right(self.step):
             raise errors[0]
         for key, failed in self._failed.items():
             self.log.warning(f"{key}: quarantined: {failed.reason}")

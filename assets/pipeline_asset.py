@@ -165,6 +165,7 @@ class PipelineAsset:
             manager.interrupted(step)
             self._tell_what_was_done(context, making)
             raise
+        manager.about_to_tell(step)
         pages = {a: manager.pages(step, a, new, context.instance) for a, new in making.shown.items()}
         for asset, its in pages.items():
             of_the_run = making.metadata[asset] | manager.mixed_code(step, asset)
@@ -179,7 +180,7 @@ class PipelineAsset:
         for asset, new in making.shown.items():
             done = making.manager.pages_of_new(making.step, asset, new)
             self._tell_partitions(context, asset, done, making.metadata[asset])
-        making.manager.told(making.step)
+            making.manager.told_of(making.step, asset, new)
 
     def _tell_partitions(
         self,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from partitions.placing import align_keys
+from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
 from resources.installation import Installation
 from resources.pages import last_told
@@ -82,23 +84,27 @@ def detect_files(
         before = catalog.details(source)
         state = installation.file_sources[source].state(before, quiet_seconds=quiet_seconds)
         suspects, without_file = asked.result()
-    found = difference(catalog.current(source, state.moved) if state.moved else {}, state.moved)
+    known = catalog.current(source, state.moved) if state.moved else {}
+    found = difference(known, state.moved)
+    moved = {key: state.moved[key] for key in (*found.added, *found.changed, *found.touched)}
     found = replace(
         found,
         removed=tuple(sorted(before.keys() - state.files)),
         unchanged=len(state.files) - len(found.added) - len(found.changed),
-        suspects=None if suspects is None else frozenset(suspects | state.moved.keys()),
+        suspects=None if suspects is None else frozenset(suspects | moved.keys()),
     )
-    if state.moved:
-        catalog.set_current(source, state.moved)
+    if moved:
+        catalog.set_current(source, moved)
     if found.removed:
         catalog.withdraw(source, found.removed)
     _withdraw_what_has_no_file(installation, source, found.removed, without_file, state.files)
     grain = installation.pipeline.file_sets[source].grain
-    keys, known = {grain(file) for file in state.files}, instance.get_dynamic_partitions(source)
-    # noted before the keys are there: a process that is killed in between would leave them without a page
-    _tell_of_new_keys(installation, instance, source, keys.difference(known))
-    align_keys(instance, source, keys, present=known)
+    keys, there = {grain(file) for file in state.files}, instance.get_dynamic_partitions(source)
+    if new := keys.difference(there):
+        # noted before the keys are there: a process that is killed in between would leave them without a page
+        _tell_of_new_keys(installation, instance, source, new)
+        there = instance.get_dynamic_partitions(source)
+    align_keys(instance, source, keys, present=there)
     _show(instance, source, found, present=len(state.files))
     unreadable = (
         f"{source}: {key} cannot be read ({why}); check its permissions"
@@ -112,11 +118,13 @@ def _asked_of_the_catalog(
 ) -> tuple[set[str] | None, dict[str, list[str]]]:
     """By the state of the last look: the files of which something may be out of date, and outputs without a file."""
     catalog, steps = installation.catalog, installation.pipeline.of_files(source)
-    expected = [one for step in steps for one in step.expected(installation.environment)]
     suspects = None
     if all(step.is_by_file for step in steps):
-        suspects = catalog.may_be_out_of_date(source, expected)
-    return suspects, {one.asset: catalog.without_source(one.asset, source) for one in expected}
+        # what stands in the way of making anything, such as a model that is not there, is for the planner to say
+        with suppress(InputError):
+            expected = [one for step in steps for one in step.expected(installation.environment)]
+            suspects = catalog.may_be_out_of_date(source, expected)
+    return suspects, {a: catalog.without_source(a, source) for step in steps for a in step.makes}
 
 
 def _withdraw_what_has_no_file(
@@ -141,8 +149,6 @@ def _tell_of_new_keys(
     installation: Installation, instance: dg.DagsterInstance, source: str, new: Set[str]
 ) -> None:
     """What belongs to a key that is new to Dagster may have been made long ago, or its page be of long ago."""
-    if not new:
-        return
     grain, catalog = installation.pipeline.file_sets[source].grain, installation.catalog
     files = [file for file in catalog.partitions(source) if grain(file) in new]
     for step in installation.pipeline.of_files(source):

@@ -7,8 +7,9 @@ whoever comes next. Only what mirrors it can lag behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 import dagster as dg
 
@@ -76,7 +77,7 @@ def wait_until_alone(
 
 
 def heal(installation: Installation, instance: dg.DagsterInstance) -> int:
-    """Put right what killed processes have left behind; returns how many partitions Dagster was told of.
+    """Put right what killed processes have left behind; returns how many of its partitions Dagster was told of.
 
     A look that finds nothing writes nothing. Of very many only a part is told at once, the rest at the next look.
     """
@@ -91,18 +92,20 @@ def heal(installation: Installation, instance: dg.DagsterInstance) -> int:
     for run_id in unfinished:
         if run_id not in alive:
             catalog.end_killed(run_id)
-    by_asset: dict[str, list[Untold]] = {}
+    by_asset: dict[str, dict[str, list[Untold]]] = {}
     for one in untold:
-        if one.run_id not in alive and one.asset in installation.pipeline.by_asset:
-            by_asset.setdefault(one.asset, []).append(one)
+        step = installation.pipeline.by_asset.get(one.asset)
+        if one.run_id not in alive and step is not None:
+            by_asset.setdefault(one.asset, {}).setdefault(step.grain(one.partition), []).append(one)
     told = 0
-    for asset, its in by_asset.items():
+    for asset, by_key in by_asset.items():
         step = installation.pipeline.by_asset[asset]
         # while a run is at work on the step, it tells more than is known here
         release = catalog.locks.try_take(lock_of(step.name)) if told < TOLD_AT_ONCE else None
         if release is not None:
             try:
-                told += _tell(installation, instance, asset, its[: TOLD_AT_ONCE - told])
+                its = dict(islice(by_key.items(), TOLD_AT_ONCE - told))
+                told += _tell(installation, instance, asset, its)
             finally:
                 release()
     return told
@@ -117,9 +120,11 @@ def _tell_of_lost_days(installation: Installation, instance: dg.DagsterInstance)
             installation.catalog.note_untold(asset, days)
 
 
-def _tell(installation: Installation, instance: dg.DagsterInstance, asset: str, untold: list[Untold]) -> int:
-    step = installation.pipeline.by_asset[asset]
-    keys = {step.grain(one.partition) for one in untold}
+def _tell(
+    installation: Installation, instance: dg.DagsterInstance, asset: str, untold: Mapping[str, list[Untold]]
+) -> int:
+    """Tell Dagster what there is now of these keys of its own, each with what is untold in it."""
+    step, keys = installation.pipeline.by_asset[asset], set(untold)
     if step.files is not None:
         keys &= set(instance.get_dynamic_partitions(step.files.name))
     built_on = "" if step.is_by_file else Snapshot(installation.catalog).built_on(step)
@@ -135,5 +140,5 @@ def _tell(installation: Installation, instance: dg.DagsterInstance, asset: str, 
         }
     for key, shown in pages.items():
         instance.report_runless_asset_event(shown.event(asset, key))
-    installation.catalog.told_of(untold)
+    installation.catalog.told_of([one for its in untold.values() for one in its])
     return len(pages)

@@ -38,7 +38,10 @@ from resources.json_object import JsonObject
 from resources.locks import FileLocks, Locks, ServerLocks
 
 Row = TypeVar("Row")
-ROWS_PER_STATEMENT, ROWS_AT_ONCE = 500, 10_000
+ROWS_PER_STATEMENT = 500
+ROWS_AT_ONCE = 10_000
+# SQLite joins 64, and one of them is the source
+TABLES_IN_A_JOIN = 60
 KILLED = "its process ended without a word"
 # any number that nobody else locks
 CREATION_LOCK = 7_406_858_017
@@ -124,7 +127,7 @@ class Catalog:
         return outputs
 
     def each(self, asset: str) -> Iterator[tuple[str, Output]]:
-        """The same one by one, for who needs not all of them at once."""
+        """Each partition of the asset with its current output, for who needs not all of them at once."""
         if self._published:
             yield from self.current(asset).items()
             return
@@ -170,14 +173,15 @@ class Catalog:
     def may_be_out_of_date(self, source: str, expected: Sequence[Expected]) -> set[str] | None:
         """The partitions of the source of which some output may be out of date: all that are, and few others.
 
-        None where one database cannot tell, as in an environment that builds on another's outputs.
+        None where one question to one database cannot tell, as in an environment that builds on another's outputs.
         """
-        if self._published:
+        names = sorted({name for one in expected for name in (one.asset, *one.inputs)} - {source})
+        if self._published or len(names) > TABLES_IN_A_JOIN:
             return None
         there = self._current.alias("there")
         current: dict[str, sa.FromClause] = {source: there}
         joined: sa.FromClause = there
-        for name in sorted({name for one in expected for name in (one.asset, *one.inputs)} - {source}):
+        for name in names:
             table = current[name] = self._current.alias(f"asset_{len(current)}")
             same = (table.c.asset == name) & (table.c.partition == there.c.partition) & ~table.c.withdrawn
             joined = joined.outerjoin(table, same)

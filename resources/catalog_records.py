@@ -100,7 +100,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Untold:
-    """An output that became current, and of which the run that made it is yet to tell Dagster."""
+    """A partition of which Dagster is yet to be told: by the run, as long as that lives, and then by whoever looks next."""
 
     asset: str
     partition: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 import sqlalchemy as sa
@@ -71,9 +71,21 @@ class TableIOManager(dg.IOManager):
         """Put on record that what the step had begun and not committed was interrupted."""
         self._storage.fail(step, "interrupted")
 
+    def about_to_tell(self, step: Step) -> None:
+        """Put on record that Dagster is to be told of all keys that the run names."""
+        self._storage.about_to_tell(step)
+
     def told(self, step: Step) -> None:
-        """Put on record that Dagster knows of all that the step has made."""
+        """Put on record that Dagster was told of them."""
         self._storage.told(step)
+
+    def told_of(self, step: Step, asset: str, partitions: Iterable[str]) -> None:
+        """Put on record that Dagster was told of these alone."""
+        self._storage.told_of(step, asset, partitions)
+
+    def others_are_right(self, step: Step) -> bool:
+        """Whether the run's keys hold files that are as they should be, beside those that it works on."""
+        return self._storage.others_are_right(step)
 
     def commit(
         self, step: Step, parts: Mapping[str, Mapping[str, Part]], *, seconds: Mapping[str, float]
@@ -125,6 +137,8 @@ class TableIOManager(dg.IOManager):
         self, step: Step, asset: str, new: Mapping[str, Shown], keys: Collection[str]
     ) -> dict[str, Shown]:
         """What the asset's page shows of partitions that hold several files each."""
+        if not keys:
+            return {}
         grain, of_key = step.declaration.grain, dict[str, list[Shown]]()
         for file, its in new.items():
             of_key.setdefault(grain(file), []).append(its)

@@ -63,12 +63,12 @@ class Declaration:
         """The key of Dagster's partition that the day or file belongs to."""
         return self.files.grain(partition) if self.files else partition
 
-    def within(self, keys: Sequence[str], present: Iterable[str]) -> list[str]:
-        """The days or files of Dagster's partitions with these keys; of partitions that hold several, those `present`."""
+    def within(self, keys: Sequence[str], files: Iterable[str]) -> list[str]:
+        """The days or files of Dagster's partitions with these keys; where one holds several, those of the `files` in it."""
         if not self.shares_partitions:
             return list(keys)
         wanted = set(keys)
-        return sorted(file for file in present if self.grain(file) in wanted)
+        return sorted(file for file in files if self.grain(file) in wanted)
 
     def expected(self, environment: Environment) -> list[Expected]:
         """What each of its outputs would be made with now."""

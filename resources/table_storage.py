@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -18,7 +18,7 @@ from partitions.reads import SameKey, digest
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
-from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, made_from
+from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, Untold, made_from
 from resources.environment import Environment
 from resources.garbage import no_search_for_garbage
 from resources.locks import Release, take
@@ -93,25 +93,11 @@ class TableStorage:
                     self._keep_what_is_right(step)
                 else:
                     self._keep_what_this_run_made(step)
-                self._note_untold(step)
         except BaseException:
             release()
             raise
         self._steps[run_id, name], self._releases[run_id, name] = step, release
         return step
-
-    def _note_untold(self, step: Step) -> None:
-        """Dagster writes an event for each key of a range, with a version that is not its own until the step tells it."""
-        if len(step.keys) == 1:
-            return
-        # what is made is noted when it is
-        others = [*step.kept, *step.left_out]
-        if step.declaration.shares_partitions:
-            # one file of each key is enough to have the key told
-            files = self._files_of(step.declaration, step.keys)
-            others = list({step.declaration.grain(file): file for file in files}.values())
-        for asset in step.declaration.makes:
-            self.catalog.note_untold(asset, others, step.run_id)
 
     def _show_life(self, run_id: str) -> None:
         """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
@@ -267,10 +253,37 @@ class TableStorage:
         if self._steps.pop(name, None) is not None:
             self._releases.pop(name)()
 
+    def about_to_tell(self, step: Step) -> None:
+        """Put on record that Dagster is to be told of all keys that the run names, also of what was not made.
+
+        For a range it writes an event for each key itself, with a version that is not the key's own.
+        """
+        if len(step.keys) == 1:
+            return
+        # what was made is on record since it was committed
+        others = [*step.kept, *step.left_out]
+        if step.declaration.shares_partitions:
+            # one file of each key is enough to have the key told
+            files = self._files_of(step.declaration, step.keys)
+            others = list({step.declaration.grain(file): file for file in files}.values())
+        for asset in step.declaration.makes:
+            self.catalog.note_untold(asset, others, step.run_id)
+
     def told(self, step: Step) -> None:
-        """Put on record that Dagster knows of all that the step has made."""
+        """Put on record that Dagster was told of all keys that the run names."""
         for asset in step.declaration.makes:
             self.catalog.told(asset, step.run_id)
+
+    def told_of(self, step: Step, asset: str, partitions: Iterable[str]) -> None:
+        """Put on record that Dagster was told of these alone."""
+        self.catalog.told_of([Untold(asset, partition, step.run_id) for partition in partitions])
+
+    def others_are_right(self, step: Step) -> bool:
+        """Whether the run's keys hold files that are as they should be, beside those that it works on."""
+        if not step.declaration.shares_partitions:
+            return bool(step.kept)
+        worked_on = {*step.partitions, *step.twins, *step.left_out}
+        return bool(set(self._files_of(step.declaration, step.keys)) - worked_on)
 
     def begin(self, step: Step, partitions: Sequence[str]) -> None:
         """Record the start of an execution for each output of these partitions."""

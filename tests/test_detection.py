@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from photo_popularity.detection import Changes, detect_files, difference
 from photo_popularity.domain.errors import InputError
+from resources.catalog import Catalog
 from resources.catalog_records import Output
+from resources.sources import FileSource
 from tests.night_fixtures import Place
 
 P1, P3 = "2026/10/01/p1.jpg", "2026/10/02/p3.jpg"
@@ -116,3 +122,38 @@ def test_a_file_name_that_is_no_text_is_a_file_like_any_other(new_place: Place) 
     assert catalog.current("photo_content")["caf%E9%2C at night.jpg"].rows == 1
     assert catalog.current("cat_dog_scores")["caf%E9%2C at night.jpg"].rows == 1
     assert not {"photo_content", "cat_dog_scores"} & new_place.stale().keys()
+
+
+def test_what_nothing_can_be_made_with_does_not_hide_what_is_gone(place: Place) -> None:
+    """Risk: as long as the classifier is missing, deleted files would stay in what follows."""
+    place.site.photo_file("p1").unlink()
+    settings = replace(place.environment.settings, classifier="no/such/model.onnx")
+    place = replace(place, environment=replace(place.environment, settings=settings))
+    assert place.detect()["photo_files"].removed == (P1,)
+    for asset in ("photo_files", "photo_content", "cat_dog_scores"):
+        assert P1 not in place.installation.catalog.current(asset)
+
+
+def test_a_file_that_cannot_be_read_is_tried_at_each_look_and_writes_nothing(place: Place) -> None:
+    opened = FileSource._opened
+
+    @contextmanager
+    def closed(source: FileSource, key: str) -> Iterator[object]:
+        if key != P1:
+            with opened(source, key) as found:
+                yield found
+        source.versions_read[key] = "unreadable-7"
+        raise PermissionError(13, "Permission denied")
+
+    def set_current(*given: object) -> None:
+        raise AssertionError(given)
+
+    place.detect()
+    with patch.object(FileSource, "_opened", closed):
+        place.site.photo_file("p1").touch()
+        assert place.detect()["photo_files"].changed == (P1,)
+        with patch.object(Catalog, "set_current", set_current):
+            found = place.detect()["photo_files"]
+    assert not found
+    assert found.warnings == (f"photo_files: {P1} cannot be read (Permission denied); check its permissions",)
+    assert place.detect()["photo_files"].changed == (P1,)

@@ -21,10 +21,20 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
+from partitions.file_sets import by_folder
 from photo_popularity.jobs import run_here
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.pages import DATA_VERSION_TAG
-from tests.text_pipeline import LAST_DAY, POISON, TextPlace, kept_instance, text_tables
+from tests.text_pipeline import (
+    LAST_DAY,
+    POISON,
+    TextPlace,
+    kept_instance,
+    text_assets,
+    text_tables,
+    what_dagster_says,
+    what_dagster_should_say,
+)
 
 FILES, POISONED = 500, 250
 STEPS = ("word_counts", "long_texts", "text_totals")
@@ -193,6 +203,24 @@ def test_poisoned_bytes_that_were_tried_are_not_tried_again_in_another_file(smal
     }
     assert name_of(3) not in catalog.current("long_texts")
     assert built_on(small_place) == "word_counts: 9 of 12"
+
+
+def test_files_of_a_folder_that_fail_alike_are_quarantined_beside_those_that_are_right(
+    tmp_path: Path,
+) -> None:
+    """Risk: they look like a fault of the step where nothing but they is made in the run."""
+    with kept_instance(tmp_path) as instance:
+        place = TextPlace.at(tmp_path, instance, assets=text_assets(by_folder))
+        for number in range(1, 5):
+            write(place, f"folder/{number}.txt", words(number))
+        place.settle()
+        done = executions_of(place)
+        for number in (5, 6):
+            write(place, f"folder/{number}.txt", f"{POISON} {number}")
+        place.settle()
+        assert executed(place, done)["word_counts", "quarantined"] == 2
+        assert not place.tick().run_requests
+        assert what_dagster_says(place) == what_dagster_should_say(place)
 
 
 def test_what_is_built_on_fewer_files_says_so_when_it_is_made(small_place: TextPlace) -> None:

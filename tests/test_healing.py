@@ -17,14 +17,25 @@ from unittest.mock import patch
 import dagster as dg
 import pytest
 
+from assets.making import Making
 from partitions.file_sets import Grain, buckets, by_file, by_folder
+from partitions.placing import place_together
 from partitions.reads import digest
 from photo_popularity.healing import heal
+from photo_popularity.jobs import run_here
 from resources.catalog import KILLED
 from resources.event_log import log_together
-from resources.io_managers import TableIOManager
+from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG, TableIOManager
 from resources.pages import DATA_VERSION_TAG
-from tests.text_pipeline import LAST_DAY, TextPlace, kept_instance, text_assets, text_tables
+from tests.text_pipeline import (
+    LAST_DAY,
+    TextPlace,
+    kept_instance,
+    text_assets,
+    text_tables,
+    what_dagster_says,
+    what_dagster_should_say,
+)
 
 FILES = 10
 STEPS = ("word_counts", "long_texts")
@@ -140,17 +151,17 @@ def before_it_notes_that_dagster_knows() -> None:
     patch.object(TableIOManager, "told", die).start()
 
 
-def run_and_die(root: Path, at: Callable[[], None]) -> None:
+def run_and_die(root: Path, at: Callable[[], None], grain: Grain) -> None:
     """What the process does that is to be killed."""
     at()
-    with place_at(root) as place, patch("assets.making.HANDFUL", 2):
+    with place_at(root, grain) as place, patch("assets.making.HANDFUL", 2):
         [request] = place.tick().run_requests or []
         place.launch(request)
 
 
-def killed(root: Path, at: Callable[[], None]) -> None:
+def killed(root: Path, at: Callable[[], None], grain: Grain = by_file) -> None:
     """Run what is out of date in another process, which is killed at that point."""
-    process = SERVER.Process(target=run_and_die, args=(root, at))
+    process = SERVER.Process(target=run_and_die, args=(root, at, grain))
     process.start()
     process.join(timeout=60)
     assert process.exitcode == -signal.SIGKILL
@@ -340,6 +351,75 @@ def test_after_another_grain_one_changed_file_is_made_alone_and_its_folder_told(
         )
         after = {key: told_version(place, "word_counts", key) for key in "012"}
         assert {key for key in "012" if after[key] != versions[key]} == {"1"}
+
+
+@contextmanager
+def nothing_can_be_made() -> Iterator[None]:
+    """The computer has no memory left for any file."""
+    with patch.object(Making, "_parts_of_file", side_effect=MemoryError("no memory")):
+        yield
+
+
+def run_and_fail(root: Path, grain: Grain) -> None:
+    with place_at(root, grain) as place, nothing_can_be_made():
+        [request] = place.tick().run_requests or []
+        assert not place.launch(request).success
+
+
+@pytest.mark.parametrize("grain", [by_file, by_folder], ids=["by_file", "by_folder"])
+def test_what_a_failed_run_had_restored_is_told_at_the_next_look(tmp_path: Path, grain: Grain) -> None:
+    with place_at(tmp_path, grain) as place:
+        for number in range(3):
+            write(place, name_of(number), number + 1)
+        place.settle()
+        write(place, name_of(0), 50)
+        place.settle()
+        write(place, name_of(0), 1)  # what it was at first: remembered
+        write(place, name_of(1), 60)
+    process = SERVER.Process(target=run_and_fail, args=(tmp_path, grain))
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == 0
+    with place_at(tmp_path, grain) as place:
+        place.tick()
+        assert what_dagster_says(place)["word_counts"] == what_dagster_should_say(place)["word_counts"]
+        place.settle()
+        assert what_dagster_says(place) == what_dagster_should_say(place)
+        assert place.installation.catalog.untold() == []
+
+
+@pytest.mark.parametrize("grain", [by_file, by_folder], ids=["by_file", "by_folder"])
+def test_what_a_killed_run_has_not_told_survives_a_failed_run_over_the_same_files(
+    tmp_path: Path, grain: Grain
+) -> None:
+    with place_at(tmp_path, grain) as place:
+        for number in range(6):
+            write(place, name_of(number), number + 1)
+        place.settle()
+        for number in (3, 4):
+            write(place, name_of(number), 50 + number)
+    killed(tmp_path, before_it_tells_dagster, grain)
+    with place_at(tmp_path, grain) as place:
+        job = place.definitions(place.installation).resolve_job_def("text_files_job")
+        keys = sorted({grain(name_of(number)) for number in (3, 4)})
+        first, last = place_together(place.instance, "text_files", keys)
+        with nothing_can_be_made():
+            tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
+            assert not run_here(job, place.instance, assets=["word_counts"], tags=tags).success
+        place.settle()
+        assert what_dagster_says(place) == what_dagster_should_say(place)
+
+
+def test_a_look_tells_of_so_many_keys_however_many_files_they_hold(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photo_popularity.healing.TOLD_AT_ONCE", 4)
+    shutil.rmtree(made / "home" / "dagster")
+    with place_at(made, by_folder) as place:
+        place.tick()
+        place.tick()
+        assert events(place, "word_counts") == events(place, "long_texts") == {"0": 1, "1": 1, "2": 1}
+        assert place.installation.catalog.untold() == []
 
 
 def test_of_very_many_that_dagster_lacks_a_part_is_told_at_each_look(

@@ -59,6 +59,9 @@ class Preparation:
     fill_seconds: float
     peak_megabytes: int
 
+    def __str__(self) -> str:
+        return f"prepared in {sum(self.runs) + self.look_seconds + self.fill_seconds:.0f} s"
+
 
 @dataclass(frozen=True)
 class Round:
@@ -94,6 +97,9 @@ class Measured:
     rounds: Sequence[Round]
     written_when_idle: Sequence[str] = ()
     """Database files that an idle tick wrote to, without counting rows."""
+
+    def __str__(self) -> str:
+        return f"{self.changed:,} changed: look {self.tick_seconds:.2f} s, run {self.run_seconds:.2f} s"
 
     def median(self, what: Callable[[Round], float]) -> float:
         """The median over the rounds."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.catalog import KILLED, Catalog, PublishedOutputs
+from resources.catalog import KILLED, TABLES_IN_A_JOIN, Catalog, PublishedOutputs
 from resources.catalog_records import (
     QUARANTINED,
     Execution,
@@ -435,3 +435,21 @@ def test_the_details_of_what_is_current_are_read_alone(url: str) -> None:
     assert catalog.details("texts") == expected
     staging = a_catalog(url, "staging", published=published_by(url, "local"))
     assert staging.details("texts") == expected
+
+
+def test_more_assets_than_a_database_can_join_are_looked_at_one_by_one(url: str) -> None:
+    catalog = a_catalog(url)
+    catalog.set_current("texts", TEXTS)
+    many = [Expected(f"asset {number}", "f", ["texts"]) for number in range(TABLES_IN_A_JOIN + 1)]
+    assert catalog.may_be_out_of_date("texts", many) is None
+    assert catalog.may_be_out_of_date("texts", many[:TABLES_IN_A_JOIN]) == TEXTS.keys()
+
+
+@pytest.mark.parametrize("label", ["local", "staging"])
+def test_outputs_are_read_one_by_one_too(url: str, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.catalog.ROWS_AT_ONCE", 3)
+    outputs = {f"{number}.txt": FULL._replace(rows=number) for number in range(10)}
+    a_catalog(url).set_current("a", outputs)
+    a_catalog(url).withdraw("a", ["4.txt"])
+    catalog = a_catalog(url, label, published=published_by(url, "local") if label == "staging" else None)
+    assert dict(catalog.each("a")) == {key: output for key, output in outputs.items() if key != "4.txt"}
