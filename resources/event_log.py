@@ -60,6 +60,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[tuple[int, str], sa.Engine] = {}
         self._present: set[str] = set()
+        self._keys: dict[str, tuple[object, Sequence[str]]] = {}
         # Dagster's switch: events that it or a step writes together reach `store_event_batch`
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_AT_ONCE))
         super().__init__(base_dir, inst_data)
@@ -147,10 +148,29 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
         """The keys in the order in which they were added; a run asks for them eight times, and there may be 100,000."""
         self._check_partitions_table()
-        table = DynamicPartitionsTable
-        query = sa.select(table.c.partition).where(table.c.partitions_def_name == partitions_def_name)
         with self.index_connection() as connection, no_search_for_garbage():
-            return connection.scalars(query.order_by(table.c.id)).all()
+            # moves with each commit that this very connection has not made itself
+            version = connection.exec_driver_sql("PRAGMA data_version").scalar()
+            state = (connection.connection.dbapi_connection, version)
+            known_state, keys = self._keys.get(partitions_def_name, (None, ()))
+            if state != known_state:
+                table = DynamicPartitionsTable
+                # the plus keeps SQLite from its index, by which it would have to sort: the table is in this order
+                named = sa.literal_column("+partitions_def_name") == partitions_def_name
+                query = sa.select(table.c.partition).where(named).order_by(table.c.id)
+                keys = connection.scalars(query).all()
+                self._keys[partitions_def_name] = (state, keys)
+            return list(keys)
+
+    def add_dynamic_partitions(self, partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+        """Add the keys, but those that are there already."""
+        super().add_dynamic_partitions(partitions_def_name, partition_keys)
+        self._keys.pop(partitions_def_name, None)
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        """Delete the key."""
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
+        self._keys.pop(partitions_def_name, None)
 
     def has_table(self, table_name: str) -> bool:
         """Whether the table exists; asked for with each event, and no table ever goes away."""
@@ -188,6 +208,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
+        self._keys.clear()
 
 
 def _flush_at_checkpoints(connection: Any, _: object) -> None:

@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,37 @@ def test_processes_that_write_at_once_lose_no_event(home: Path) -> None:
         assert [writer.returncode for writer in writers] == [0, 0, 0], errors
         keys = {key.to_user_string() for key in instance.get_asset_keys()}
         assert keys == {name for one in "abc" for name in (one, *(f"{one}_{number}" for number in range(30)))}
+
+
+def test_keys_are_those_of_now_whoever_has_changed_them(home: Path) -> None:
+    """Risk: they are read once and remembered, and the row of a deleted key is given to the next one."""
+    with open_instance(home, POOLED) as instance, open_instance(home, "") as stock:
+
+        def keys() -> list[str]:
+            found = list(instance.get_dynamic_partitions("files"))
+            assert found == list(instance.get_dynamic_partitions("files"))
+            assert found == list(stock.get_dynamic_partitions("files"))
+            return found
+
+        assert keys() == []
+        instance.add_dynamic_partitions("files", ["b", "a"])
+        instance.add_dynamic_partitions("other files", ["z"])
+        assert keys() == ["b", "a"]
+        stock.add_dynamic_partitions("files", ["c"])
+        assert keys() == ["b", "a", "c"]
+        for of_one in (stock, instance):
+            of_one.delete_dynamic_partition("files", "c")
+            of_one.add_dynamic_partitions("files", ["d"])
+            assert keys() == ["b", "a", "d"]
+            of_one.delete_dynamic_partition("files", "d")
+            of_one.add_dynamic_partitions("files", ["c"])
+            assert keys() == ["b", "a", "c"]
+        other = threading.Thread(target=instance.add_dynamic_partitions, args=("files", ["e"]))
+        other.start()
+        other.join()
+        assert keys() == ["b", "a", "c", "e"]
+        instance.get_dynamic_partitions("files").append("not a key")  # type: ignore[attr-defined]
+        assert keys() == ["b", "a", "c", "e"]
 
 
 def test_no_more_files_are_kept_open_than_allowed_and_deleted_ones_are_let_go(home: Path) -> None:
