@@ -23,11 +23,11 @@ run: .venv/.installed-run ## generate a sample site, run the nightly pipeline on
 dev: .venv/.installed-run ## serve Dagster's pages on what `make run` made
 	@$(BIN)/photo-popularity dev
 
-test: check ## run all checks, then all tests
+test: lint types contracts ## run all checks, then all tests
 	@echo "== all tests"
 	@$(PYTEST) $(PYTEST_ARGS)
 
-check: lint types contracts unit ## format, lint, types, import contracts, unit tests: what CI runs first
+check: lint types contracts unit ## format, lint, types, import contracts, unit tests: the quick part of `make test`
 
 lint: .venv/.installed-test ## formatting and lint, nothing changed
 	@echo "== format and lint"
