@@ -209,11 +209,12 @@ def partitions_of_run(
     start, end = tags[RANGE_START_TAG], tags[RANGE_END_TAG]
     if isinstance(definition, dg.DynamicPartitionsDefinition):
         keys = instance.get_dynamic_partitions(str(definition.name))
-        if start not in keys or end not in keys:
+        try:
+            return keys[keys.index(start) : keys.index(end) + 1]
+        except ValueError:
             raise unusable_run(
                 "the files of this run are gone, or were moved, since it was launched; launch it again"
-            )
-        return keys[keys.index(start) : keys.index(end) + 1]
+            ) from None
     return definition.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
 
 
