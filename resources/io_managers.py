@@ -114,14 +114,14 @@ class TableIOManager(dg.IOManager):
     ) -> dict[str, Shown]:
         """What the asset's page shows of each of Dagster's partitions that the run names, `new` or as it was before."""
         if step.declaration.shares_partitions:
-            return self.pages_of_several(step, asset, new, step.keys)
+            return self._pages_of_several(step, asset, new, step.keys)
         left_out = {partition: withdrawn(reason) for partition, reason in step.left_out.items()}
         return {**new, **self._kept(step, asset, instance), **left_out}
 
     def pages_of_new(self, step: Step, asset: str, new: Mapping[str, Shown]) -> dict[str, Shown]:
         """The same of those alone that hold something new."""
         if step.declaration.shares_partitions:
-            return self.pages_of_several(step, asset, new, {step.declaration.grain(file) for file in new})
+            return self._pages_of_several(step, asset, new, {step.declaration.grain(file) for file in new})
         return dict(new)
 
     def _kept(self, step: Step, asset: str, instance: dg.DagsterInstance) -> dict[str, Shown]:
@@ -129,11 +129,11 @@ class TableIOManager(dg.IOManager):
         told = last_told(instance, asset, list(step.kept))
         for partition, found in step.kept.items():
             output, before = found[place], told.get(partition)
-            same = before is not None and before.content_version == output.content_version
-            shown[partition] = before if before is not None and same else page_of(output, self._url)
+            is_told = before is not None and before.content_version == output.content_version
+            shown[partition] = before if before and is_told else page_of(output, self._url)
         return shown
 
-    def pages_of_several(
+    def _pages_of_several(
         self, step: Step, asset: str, new: Mapping[str, Shown], keys: Collection[str]
     ) -> dict[str, Shown]:
         """What the asset's page shows of partitions that hold several files each."""
