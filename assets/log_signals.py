@@ -8,12 +8,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 from assets.pipeline_asset import file_asset
 from partitions.file_sets import LOG_FILES
-from photo_popularity.domain.behavior import BehaviorRules, LogScan, scan_log
+from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.log_scan import QUARANTINED, LogScan
+from photo_popularity.domain.log_scanner import scan_log
 from resources.environment import Environment
 from resources.output_parts import Result
 from resources.source_file import SourceFile
@@ -27,7 +29,8 @@ Client addresses are kept here only as salted hashes. Processed as files arrive 
     "quarantined_lines": """One row is a line that is in no Combined or Common log format: where it stands, and why it was
 not counted. Good lines and quarantined lines together are all lines of the file.
 
-The line is kept as it came, with whatever address stands in it.""",
+The line is kept as it came, with whatever address stands in it. Of a file with more than 100,000 of them the further ones
+stand in one row for each reason, whose column `lines` says how many they are.""",
 }
 
 
@@ -80,5 +83,5 @@ def line_counts(scan: LogScan) -> dict[str, Any]:
 
 def _quarantined_whole(empty: LogScan, reason: str) -> LogScan:
     """A file without a line that can be told apart counts as one quarantined line."""
-    line = {"line_number": 1, "reason": reason, "line": ""}
-    return replace(empty, quarantined=pd.DataFrame([line]), lines=1)
+    line = {"line_number": 1, "reason": reason, "line": "", "lines": 1}
+    return replace(empty, quarantined=pa.Table.from_pylist([line], schema=QUARANTINED), lines=1)

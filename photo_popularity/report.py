@@ -157,7 +157,7 @@ def _print_lines(console: Console, installation: Installation) -> None:
         f"{counted(lines, 'log line')}: {lines - quarantined:,} counted, {quarantined:,} quarantined."
     )
     if quarantined:
-        sql = "SELECT reason, count(*) AS n FROM quarantined_lines GROUP BY reason ORDER BY n DESC, reason"
+        sql = "SELECT reason, sum(lines) AS n FROM quarantined_lines GROUP BY reason ORDER BY n DESC, reason"
         reasons = run_query(installation.environment, sql).to_pylist()
         for row in reasons[:EXAMPLES_SHOWN]:
             _print_item(console, f"{counted(row['n'], 'line')}: {row['reason']}")

@@ -120,7 +120,7 @@ def every_line_is_accounted_for(checked: Checked) -> Finding:
     """The lines of a file are its good lines in `log_signals` and those in `quarantined_lines`."""
     good = checked.rows.groupby("file")["lines"].sum()
     rejected = checked.other("quarantined_lines")
-    quarantined = rejected.groupby("file").size()
+    quarantined = rejected.groupby("file")["lines"].sum()
     broken, total = [], 0
     for key in checked.partitions:
         lines = int(checked.outputs("log_signals")[key].detail["lines"])
@@ -128,7 +128,7 @@ def every_line_is_accounted_for(checked: Checked) -> Finding:
         found = int(good.get(file_of(key), 0)) + int(quarantined.get(file_of(key), 0))
         if lines != found:
             broken.append(f"{key}: {lines} lines, {found} good or quarantined")
-    return Finding(broken, "files lost lines", {"lines": total, "quarantined_lines": len(rejected)})
+    return Finding(broken, "files lost lines", {"lines": total, "quarantined_lines": int(quarantined.sum())})
 
 
 def scores_are_probabilities(checked: Checked) -> Finding:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -31,7 +31,7 @@ class ModelFile:
     card: Mapping[str, Any]
 
 
-Made = pd.DataFrame | Row | Sequence[Row] | ModelFile
+Made: TypeAlias = pd.DataFrame | pa.Table | Row | Sequence[Row] | ModelFile
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ def file_part(asset: str, file: str, result: Result, *, of_the_name: bool) -> Pa
         raise ValueError(f"{name}: of a file rows are made, not a model")
     if isinstance(made, pd.DataFrame):
         table = tables.to_table(made.assign(**{schema.partition_column: file_of(file)}), schema, name=name)
+    elif isinstance(made, pa.Table):
+        names = pa.repeat(pa.scalar(file_of(file)), len(made))
+        table = tables.to_table(made.append_column(schema.partition_column, names), schema, name=name)
     else:
         rows = [made] if isinstance(made, Mapping) else made
         named = [{**row, schema.partition_column: file_of(file)} for row in rows]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
-from photo_popularity.domain.behavior import BehaviorRules
+from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.domain.errors import InputError
 
 _DEFAULT_RULES = BehaviorRules()

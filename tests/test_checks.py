@@ -63,7 +63,7 @@ def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found
     key = "a%2Cb.log"
     quarantined = small_site.a_frame(
         "quarantined_lines",
-        [{"file": "a,b.log", "line_number": n, "reason": "odd", "line": ""} for n in (3, 4)],
+        [{"file": "a,b.log", "line_number": n, "reason": "odd", "line": "", "lines": 1} for n in (3, 4)],
     )
     small_site.commit(site, "quarantined_lines", quarantined, partitions=[key])
     site.catalog.set_current("log_signals", {key: Output("1", detail={"lines": lines})})

@@ -18,8 +18,8 @@ from assets import cat_dog_scores as cat_dog_scores_module
 from assets import log_signals as log_signals_module
 from assets import photo_content as photo_content_module
 from partitions.files import file_of
-from photo_popularity.domain.behavior import scan_log
 from photo_popularity.domain.classification import score_photo
+from photo_popularity.domain.log_scanner import scan_log
 from photo_popularity.domain.photos import read_photo
 from photo_popularity.planning import next_batch
 from resources.catalog import Catalog

@@ -55,7 +55,7 @@ def site(tmp_path: Path) -> Installation:
     }
     content = small_site.a_frame("photo_content", [problem])
     small_site.commit(site, "photo_content", content, partitions=["stray.jpg"])
-    line = {"file": "x.log", "line_number": 7, "reason": "not a log line", "line": "?"}
+    line = {"file": "x.log", "line_number": 7, "reason": "not a log line", "line": "?", "lines": 1}
     small_site.commit(
         site, "quarantined_lines", small_site.a_frame("quarantined_lines", [line]), partitions=["x.log"]
     )

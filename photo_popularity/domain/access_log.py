@@ -17,14 +17,13 @@ A good line is one in Common or Combined Log Format. Decided where the formats l
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import BinaryIO
 
-from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.log_bytes import BrokenStream, LogBytes
 
 MAX_LINE_BYTES = 64 * 1024
 CHUNK_BYTES = 128 * 1024
@@ -33,8 +32,6 @@ EMPTY = "empty line"
 TOO_LONG = "line is longer than 64 KiB"
 FOREIGN = "not a Combined or Common log line"
 BAD_TIME = "time is not valid"
-TRUNCATED = "gzip stream is truncated: this line and what followed is lost"
-CORRUPT = "gzip stream is corrupt: this line and what followed is lost"
 
 # Possessive quantifiers keep a hostile line of 64 KiB linear. A size of twelve digits cannot overflow int64
 # sums.
@@ -54,13 +51,6 @@ _LINE = re.compile(
 _REQUEST = re.compile(rb"([A-Z]++) (\S.*?)(?: HTTP/\d(?:\.\d)?)?", re.DOTALL)
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _EPOCH = datetime(1970, 1, 1)
-_GZIP_MAGIC = b"\x1f\x8b"
-_FOREIGN_MAGIC = {
-    "xz": re.compile(rb"\xfd7zXZ\x00"),
-    "bzip2": re.compile(rb"BZh[1-9]1AY&SY"),
-    "zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
-    "zip": re.compile(rb"PK\x03\x04"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +115,33 @@ def parse_line(line: bytes) -> Request | str:
 
 
 def read_lines(stream: BinaryIO) -> Iterator[Request | Rejected]:
-    """Every line of a log, plain or gzip by its first bytes, in bounded memory.
+    """Every line of a log, decompressed as `log_bytes` does it, in bounded memory.
 
-    A gzip stream that breaks off yields its whole lines, then one `Rejected` for the line at which it broke.
-    Raises InputError when the file is compressed in another way.
+    A compressed stream that breaks off yields its whole lines, then one `Rejected` for the line at which it broke.
+    Raises InputError when the file is compressed in an unknown way.
     """
     number, rest = 0, b""
     try:
-        for chunk in _chunks(stream):
+        for chunk in _chunks(LogBytes(stream)):
             first, *more = chunk.split(b"\n")
-            rest += first
+            # of a line without end no more is kept than tells that it is too long
+            rest = (rest + first)[: MAX_LINE_BYTES + 1]
             if more:
                 for line in (rest, *more[:-1]):
                     number += 1
                     yield _request_or_rejected(number, line)
                 rest = more[-1]
-            if len(rest) > MAX_LINE_BYTES:
-                rest = rest[: MAX_LINE_BYTES + 1]
-    except _BrokenGzip as broken:
+    except BrokenStream as broken:
         yield Rejected(number + 1, str(broken), rest)
         return
     if rest:
         yield _request_or_rejected(number + 1, rest)
+
+
+def _chunks(log: LogBytes) -> Iterator[bytes]:
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    while count := log.readinto(buffer):
+        yield bytes(buffer[:count])
 
 
 def _request_or_rejected(number: int, line: bytes) -> Request | Rejected:
@@ -173,60 +168,3 @@ def _epoch_seconds(minute: bytes, offset: bytes) -> int | None:
     ahead = timedelta(hours=hour_offset, minutes=minute_offset)
     utc = local + ahead if offset[:1] == b"-" else local - ahead
     return int((utc - _EPOCH).total_seconds())
-
-
-class _BrokenGzip(Exception):
-    """The compressed stream ends or fails; the message is the reason to report."""
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The decompressed bytes of a file in pieces of bounded size."""
-    chunk = stream.read(CHUNK_BYTES)
-    for kind, magic in _FOREIGN_MAGIC.items():
-        if magic.match(chunk):
-            raise InputError(
-                f"the file is compressed with {kind}; unpack it, or compress it with gzip instead"
-            )
-    if chunk.startswith(_GZIP_MAGIC):
-        yield from _inflate(stream, chunk)
-        return
-    while chunk:
-        yield chunk
-        chunk = stream.read(CHUNK_BYTES)
-
-
-def _inflate(stream: BinaryIO, compressed: bytes) -> Iterator[bytes]:
-    """The contents of all gzip members in a stream; raises _BrokenGzip where it breaks off."""
-    member = zlib.decompressobj(wbits=31)
-    while compressed:
-        before = member.copy()
-        try:
-            piece = member.decompress(compressed, CHUNK_BYTES)
-        except zlib.error:
-            yield from _inflate_until_error(before, compressed)
-            raise _BrokenGzip(CORRUPT) from None
-        yield piece
-        compressed = member.unconsumed_tail
-        if member.eof:
-            # zero bytes after a member are padding, by the format
-            compressed = member.unused_data.lstrip(b"\0")
-            while not compressed and (more := stream.read(CHUNK_BYTES)):
-                compressed = more.lstrip(b"\0")
-            if not compressed:
-                return
-            member = zlib.decompressobj(wbits=31)
-        elif not compressed:
-            compressed = stream.read(CHUNK_BYTES)
-    while piece := member.decompress(b"", CHUNK_BYTES):
-        yield piece
-    raise _BrokenGzip(TRUNCATED)
-
-
-def _inflate_until_error(member: zlib._Decompress, compressed: bytes) -> Iterator[bytes]:
-    """What can be had before the error: zlib withholds the whole piece in which it finds one."""
-    for position in range(len(compressed)):
-        try:
-            piece = member.decompress(compressed[position : position + 1])
-        except zlib.error:
-            return
-        yield piece

@@ -155,6 +155,7 @@ QUARANTINED_LINES = TableSchema(
         "line_number": Column(COUNT, "Line in the file, the first is 1"),
         "reason": Column(pa.string(), "Why the line was not counted"),
         "line": Column(pa.string(), "The line, cut at 500 characters, other bytes as \\xNN"),
+        "lines": Column(COUNT, "Lines behind this row: 1, or all further ones of a file with very many"),
     },
     key=("file", "line_number"),
     partition_column="file",

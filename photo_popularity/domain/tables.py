@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from photo_popularity.domain.schemas import TableSchema
 
 
-def to_table(frame: pd.DataFrame, schema: TableSchema, *, name: str) -> pa.Table:
+def to_table(frame: pd.DataFrame | pa.Table, schema: TableSchema, *, name: str) -> pa.Table:
     """The frame cast to its schema and sorted by its key.
 
     Raises ValueError that names the table and column when a column is missing, unknown, null or of another type.
     """
-    return _table({name: frame[name] for name in frame.columns}, schema, name=name)
+    columns = frame.column_names if isinstance(frame, pa.Table) else frame.columns
+    return _table({column: frame[column] for column in columns}, schema, name=name)
 
 
 def rows_to_table(rows: Sequence[Mapping[str, object]], schema: TableSchema, *, name: str) -> pa.Table:

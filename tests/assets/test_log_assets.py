@@ -11,6 +11,7 @@ import pytest
 
 from assets.behavior_signals import behavior_signals
 from assets.log_signals import counting_rules, log_signals
+from photo_popularity.domain import tables
 from resources.environment import Environment
 from resources.output_parts import Result, file_part
 from resources.settings import Settings
@@ -36,7 +37,10 @@ def scanned(
     # so that a file with another name need not be scanned again
     assert not file.name_was_asked_for
     assert made["quarantined_lines"].detail == made["log_signals"].detail
-    return made["log_signals"].made, made["quarantined_lines"].made, dict(made["log_signals"].detail)
+    signals, quarantined = (
+        tables.to_frame(made[asset].made) for asset in ("log_signals", "quarantined_lines")
+    )
+    return signals, quarantined, dict(made["log_signals"].detail)
 
 
 def test_a_file_is_counted_and_its_broken_lines_are_kept(tmp_path: Path, environment: Environment) -> None:
@@ -54,7 +58,7 @@ def test_a_file_is_counted_and_its_broken_lines_are_kept(tmp_path: Path, environ
     }
 
 
-@pytest.mark.parametrize("data", [b"\xfd7zXZ\0 xz", b"(\xb5/\xfd zstd", None])
+@pytest.mark.parametrize("data", [b"\xfd7zXZ\0 xz", b"BZh91AY&SY bzip2", None])
 def test_a_file_that_cannot_be_read_is_one_quarantined_line(
     tmp_path: Path, environment: Environment, data: bytes | None
 ) -> None:

@@ -1,0 +1,105 @@
+"""The memory that Python and the kernel share: blocks of lines, arrays that grow, open hash tables.
+
+The kernel checks no bound, so every array has room for the worst that a block can bring before the kernel sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from photo_popularity.domain.log_kernel import layout as at
+
+BLOCK_BYTES = 512 * 1024
+# a good line of the fewest bytes: `a b c [20/Sep/2026:02:01:51 +0200] "" 200 -`
+SHORTEST_LINE = 44
+_READ_AHEAD = 64
+_INT64 = np.iinfo(np.int64)
+
+
+def address_of(array: np.ndarray) -> int:
+    """Where an array's items stand."""
+    return int(array.ctypes.data)
+
+
+class Block:
+    """A block of whole lines, and what the kernel finds in them."""
+
+    def __init__(self, seed: int) -> None:
+        most = BLOCK_BYTES // SHORTEST_LINE + 1
+        # room for the newline that a last line may lack
+        self.bytes = bytearray(BLOCK_BYTES + 1 + _READ_AHEAD)
+        self.view = memoryview(self.bytes)[: BLOCK_BYTES + 1]
+        self._buffer = np.frombuffer(self.bytes, dtype=np.uint8)
+        self._tokens = np.empty(BLOCK_BYTES + 1 + 8, dtype=np.int32)
+        self._records = np.empty((most, at.RECORD_WORDS), dtype=np.int64)
+        self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int64)
+        self._day_runs = np.empty((most, 2), dtype=np.int64)
+        self._fields = np.empty(at.FIELD_WORDS, dtype=np.int64)
+        self._clock = np.zeros(at.CLOCK_WORDS, dtype=np.int64)
+        self.words = np.zeros(at.BLOCK_WORDS, dtype=np.int64)
+        for place, array in (
+            (at.BUFFER, self._buffer),
+            (at.TOKENS, self._tokens),
+            (at.RECORDS, self._records),
+            (at.REJECTS, self._rejects),
+            (at.DAY_RUNS, self._day_runs),
+            (at.FIELDS, self._fields),
+            (at.CLOCK, self._clock),
+        ):
+            self.words[place] = address_of(array)
+        self.words[at.SEED] = seed
+        self.address = address_of(self.words)
+
+    def start(self, length: int) -> None:
+        """Make ready for the `length` bytes of lines in the buffer, the last of which is a newline."""
+        self.words[at.LENGTH] = length
+        self.words[at.FIRST_MOMENT], self.words[at.LAST_MOMENT] = _INT64.max, _INT64.min
+
+    @property
+    def rejects(self) -> np.ndarray:
+        """Line in the block, reason, start and end of every line that is in no known format."""
+        return self._rejects[: self.words[at.REJECT_COUNT]]
+
+
+@dataclass
+class Array:
+    """An array that grows, at one place of the store's words."""
+
+    place: int
+    array: np.ndarray
+
+    def reserve(self, words: np.ndarray, length: int) -> bool:
+        """Make room for `length` items, keeping what is there; whether it grew."""
+        if length <= len(self.array):
+            return False
+        grown = np.empty((max(length, 2 * len(self.array)), *self.array.shape[1:]), dtype=self.array.dtype)
+        grown[: len(self.array)] = self.array
+        self.replace(words, grown)
+        return True
+
+    def replace(self, words: np.ndarray, array: np.ndarray) -> None:
+        self.array = array
+        words[self.place] = address_of(array)
+
+
+class Slots:
+    """An open hash table of numbers, at two places of the store's words: at most half full."""
+
+    def __init__(self, words: np.ndarray, place: int, mask: int) -> None:
+        self._words, self._place, self._mask = words, place, mask
+        self.empty(1024)
+
+    def reserve(self, items: int) -> bool:
+        """Make room for so many items; whether all have to be put in again."""
+        if 2 * items <= len(self._slots):
+            return False
+        self.empty(1 << (3 * items - 1).bit_length())
+        return True
+
+    def empty(self, length: int = 0) -> None:
+        if length:
+            self._slots = np.empty(length, dtype=np.int32)
+            self._words[self._place], self._words[self._mask] = address_of(self._slots), length - 1
+        self._slots.fill(-1)

@@ -1,0 +1,146 @@
+"""The kernel as machine code: compiled once, kept in a file, loaded without numba.
+
+numba is needed only where no file fits: it compiles in a process of its own, for a level of CPUs rather than for the
+CPU at hand, so that what an image was built with runs on every node. Loading takes llvmlite alone, a quarter of numba's
+time and memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+FOLDER_VARIABLE = "PHOTO_POPULARITY_KERNEL_FOLDER"
+_HERE = Path(__file__).resolve().parent
+# Instructions that every CPU of a level has; the first whose features are all there is taken.
+_LEVELS = {
+    "x86-64-v3": ("avx2", "bmi", "bmi2", "fma", "lzcnt", "movbe", "popcnt"),
+    "x86-64-v2": ("popcnt", "sse4.2"),
+    "x86-64": ("sse2",),
+}
+
+Work = Callable[[int, int, int], None]
+"""Calls the kernel: what to do, the address of the store's words, the address of the block's words."""
+
+
+class NoKernel(Exception):
+    """The kernel can be neither loaded nor compiled here; the message says why."""
+
+
+@cache
+def load() -> Work:
+    """The kernel, from a file that fits or compiled now; raises NoKernel."""
+    name = _file_name(_level())
+    for folder in _folders():
+        if (file := folder / name).is_file():
+            return _loaded(file.read_bytes())
+    code = compile_apart(_level())
+    for folder in _folders():
+        if _kept(folder / name, code):
+            break
+    return _loaded(code)
+
+
+def compile_apart(level: str) -> bytes:
+    """The name of the kernel's function, a newline, and the object file, made in another process; raises NoKernel."""
+    variables = {**os.environ, "NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
+    command = [sys.executable, "-c", f"from {__name__} import {write.__name__}; {write.__name__}()"]
+    done = subprocess.run(command, env=variables, cwd=_HERE.parents[2], capture_output=True, check=False)
+    if done.returncode != 0:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise NoKernel(f"the kernel could not be compiled: {last or f'exit status {done.returncode}'}")
+    return done.stdout
+
+
+def write() -> None:
+    """Compile for the CPU that numba's variables name, and write what `compile_apart` returns to standard output."""
+    from numba import njit, types
+
+    from photo_popularity.domain.log_kernel import kernel
+
+    words = types.CPointer(types.int64)
+    # what calls it is no Python object, so wrappers for those would only bring in the interpreter's symbols
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    function = njit(types.int64(types.int64, words, words), **options)(kernel.work)
+    (compiled,) = function.overloads.values()
+    library = compiled.library
+    declared = [one.name for one in library._final_module.functions if one.is_declaration]
+    if outside := [name for name in declared if not name.startswith("llvm.")]:
+        sys.exit(f"it calls {', '.join(outside)}, which stand nowhere once it is alone")
+    sys.stdout.buffer.write(compiled.fndesc.llvm_func_name.encode() + b"\n" + library._get_compiled_object())
+
+
+def _loaded(code: bytes) -> Work:
+    from llvmlite import binding as llvm
+
+    name, _, object_file = code.partition(b"\n")
+    engine = llvm.create_mcjit_compiler(
+        llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine()
+    )
+    engine.add_object_file(llvm.ObjectFileRef.from_data(object_file))
+    engine.finalize_object()
+    # numba's own calling convention: places for the result and for an exception come before the arguments
+    prototype = ctypes.CFUNCTYPE(
+        ctypes.c_int32, *[ctypes.c_void_p] * 2, ctypes.c_int64, *[ctypes.c_void_p] * 2
+    )
+    function = prototype(engine.get_function_address(name.decode()))
+    result, exception = ctypes.c_int64(), ctypes.c_void_p()
+    places = ctypes.addressof(result), ctypes.addressof(exception)
+
+    def work(operation: int, store: int, block: int, *, _alive: object = (engine, result, exception)) -> None:
+        function(*places, operation, store, block)
+
+    return work
+
+
+def _level() -> str:
+    try:
+        from llvmlite import binding as llvm
+    except ImportError as error:
+        raise NoKernel(f"llvmlite is not installed ({error})") from error
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    if not llvm.get_process_triple().startswith("x86_64"):
+        return "generic"
+    features = llvm.get_host_cpu_features()
+    return next(level for level, needed in _LEVELS.items() if all(features.get(name) for name in needed))
+
+
+def _file_name(level: str) -> str:
+    """A name that another source, another numba or another kind of machine does not have."""
+    digest = hashlib.sha256()
+    for source in sorted(_HERE.glob("*.py")):
+        digest.update(source.read_bytes())
+    try:
+        digest.update(f"{version('numba')} {version('llvmlite')}".encode())
+    except PackageNotFoundError as error:
+        raise NoKernel(f"{error.name} is not installed") from error
+    return f"log_kernel.{sysconfig.get_platform()}.{level}.{digest.hexdigest()[:16]}.o"
+
+
+def _folders() -> Iterator[Path]:
+    if given := os.environ.get(FOLDER_VARIABLE):
+        yield Path(given)
+    yield _HERE / "__pycache__"
+    cache_home = os.environ.get("XDG_CACHE_HOME")
+    yield (Path(cache_home) if cache_home else Path.home() / ".cache") / "photo-popularity"
+
+
+def _kept(file: Path, code: bytes) -> bool:
+    """Keep the code for the next process; False where this user may not write."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(code)
+        aside.replace(file)
+    except OSError:
+        return False
+    return True

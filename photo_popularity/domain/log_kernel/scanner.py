@@ -1,0 +1,211 @@
+"""Logs through the kernel: blocks are read one after the other, parsed side by side, and counted one at a time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from photo_popularity.domain.access_log import BAD_TIME, EMPTY, FOREIGN, MAX_LINE_BYTES, TOO_LONG, Rejected
+from photo_popularity.domain.log_bytes import BrokenStream, LogBytes
+from photo_popularity.domain.log_kernel import layout as at
+from photo_popularity.domain.log_kernel.memory import BLOCK_BYTES, Block
+from photo_popularity.domain.log_kernel.object_code import Work
+from photo_popularity.domain.log_kernel.store import Meaning, Rows, Store
+
+# reading and counting are done by one thread at a time, so more threads would only wait
+MOST_THREADS = 4
+REASONS = {at.EMPTY: EMPTY, at.TOO_LONG: TOO_LONG, at.FOREIGN: FOREIGN, at.BAD_TIME: BAD_TIME}
+
+Tell = Callable[[Rejected], None]
+
+
+@dataclass
+class File:
+    """A log file to scan; afterwards, what was found in it. Moments are seconds since 1970, None without a good line.
+
+    `tell` gets every line that is in no known format, in order.
+    """
+
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+    tell: Tell
+    lines: int = 0
+    good: int = 0
+    first_moment: int | None = None
+    last_moment: int | None = None
+    _waiting: dict[int, tuple[int, list[Rejected]]] = field(default_factory=dict)
+    _told: int = 0
+
+    def add(self, number: int, block: Block, rejected: list[Rejected]) -> None:
+        """Take what was found in a block; the blocks may come in any order."""
+        words = block.words
+        lines = int(words[at.LINES])
+        if good := lines - len(rejected):
+            first, last = int(words[at.FIRST_MOMENT]), int(words[at.LAST_MOMENT])
+            self.first_moment = min(first, first if self.first_moment is None else self.first_moment)
+            self.last_moment = max(last, last if self.last_moment is None else self.last_moment)
+        self.good += good
+        self._waiting[number] = lines, rejected
+        while self._told in self._waiting:
+            lines, rejected = self._waiting.pop(self._told)
+            for one in rejected:
+                self.tell(Rejected(self.lines + one.line_number + 1, one.reason, one.line))
+            self.lines += lines
+            self._told += 1
+
+    def end(self, blocks: Blocks) -> None:
+        """Take how the file ended, after all its blocks."""
+        if blocks.broken:
+            self.lines += 1
+            self.tell(Rejected(self.lines, blocks.broken, blocks.tail))
+
+
+class Blocks:
+    """A log in blocks of whole lines; what is left of a last line without newline counts as one.
+
+    `tail` is the line at which a compressed stream broke off, and `broken` the reason.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._bytes = LogBytes(stream)
+        self._rest = b""
+        self.at_end = False
+        self.broken = ""
+        self.tail = b""
+
+    def read(self, block: Block) -> bool:
+        """Fill the block with the next lines; False when there are no more."""
+        view, length = block.view, len(self._rest)
+        view[:length] = self._rest
+        while not self.at_end:
+            count = self._read_into(view[length:BLOCK_BYTES])
+            length += count
+            self.at_end = count == 0
+            if length == BLOCK_BYTES:
+                if block.bytes.rfind(b"\n", 0, length) >= 0:
+                    break
+                length = MAX_LINE_BYTES + 1  # enough of a line without end to know that it is too long
+        if self.at_end and not self.broken and length and view[length - 1] != ord("\n"):
+            view[length] = ord("\n")
+            length += 1
+        whole = block.bytes.rfind(b"\n", 0, length) + 1
+        self._rest = bytes(view[whole:length])
+        if self.at_end:
+            self.tail, self._rest = self._rest, b""
+        block.start(whole)
+        return whole > 0
+
+    def _read_into(self, view: memoryview) -> int:
+        try:
+            return self._bytes.readinto(view)
+        except BrokenStream as broken:
+            self.broken = str(broken)
+            return 0
+
+
+class Scanner:
+    """Scans logs, one or many at a time; what it learns of paths, agents and addresses it keeps for the next."""
+
+    def __init__(self, work: Work, *, key: bytes, meaning: Meaning, text_bytes: int) -> None:
+        seed = secrets.randbits(62)
+        self._work, self._text_bytes = work, text_bytes
+        self._store = Store(work, key=key, meaning=meaning)
+        self._blocks = [Block(seed) for _ in range(min(MOST_THREADS, _cpu_count()))]
+
+    def scan(self, files: Iterable[File]) -> Rows:
+        """Scan the files to their ends; raises what opening and reading them does, and InputError."""
+        scan = _Scan(self._work, self._store, files, self._text_bytes)
+        try:
+            scan.work_through(self._blocks)
+        finally:
+            # also after an error: what was counted until then is nobody's
+            rows = self._store.take_rows()
+        return rows
+
+
+class _Scan:
+    """Threads at work on some files."""
+
+    def __init__(self, work: Work, store: Store, files: Iterable[File], text_bytes: int) -> None:
+        self._work, self._store, self._text_bytes = work, store, text_bytes
+        self._reading, self._counting = threading.Lock(), threading.Lock()
+        self._files = iter(files)
+        self._open = ExitStack()
+        self._file: tuple[File, Blocks] | None = None
+        self._number = 0
+        self._ended: list[tuple[File, Blocks]] = []
+        self._errors: list[BaseException] = []
+
+    def work_through(self, blocks: list[Block]) -> None:
+        """Read, parse and count until the files end; other threads join in when one block is not all."""
+        threads: list[threading.Thread] = []
+        try:
+            if self._step(blocks[0]) and self._step(blocks[0]):
+                threads = [threading.Thread(target=self._run, args=(block,)) for block in blocks[1:]]
+                for thread in threads:
+                    thread.start()
+            while not self._errors and self._step(blocks[0]):
+                pass
+        except BaseException as error:
+            self._errors.append(error)
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+            self._open.close()
+        if self._errors:
+            raise self._errors[0]
+        for file, its in self._ended:
+            file.end(its)
+
+    def _run(self, block: Block) -> None:
+        try:
+            while not self._errors and self._step(block):
+                pass
+        except BaseException as error:  # noqa: BLE001 -- raised anew in the thread that waits for this one
+            self._errors.append(error)
+
+    def _step(self, block: Block) -> bool:
+        """Scan one block; False when there is none."""
+        with self._reading:
+            if (found := self._read(block)) is None:
+                return False
+        self._work(at.PARSE_BLOCK, 0, block.address)
+        rejected = self._rejected(block)
+        with self._counting:
+            self._store.add(block)
+            file, number = found
+            file.add(number, block, rejected)
+        return True
+
+    def _read(self, block: Block) -> tuple[File, int] | None:
+        """The file and the number in it of the block that was filled."""
+        while True:
+            if self._file is None:
+                if (file := next(self._files, None)) is None:
+                    return None
+                self._file, self._number = (file, Blocks(self._open.enter_context(file.open()))), 0
+            file, blocks = self._file
+            if found := blocks.read(block):
+                self._number += 1
+            if blocks.at_end:
+                self._open.close()
+                if blocks.broken:
+                    self._ended.append(self._file)
+                self._file = None
+            if found:
+                return file, self._number - 1
+
+    def _rejected(self, block: Block) -> list[Rejected]:
+        return [
+            Rejected(line, REASONS[reason], bytes(block.view[start : min(end, start + self._text_bytes)]))
+            for line, reason, start, end in block.rejects.tolist()
+        ]
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

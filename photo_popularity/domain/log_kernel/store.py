@@ -1,0 +1,146 @@
+"""What was counted so far, by (day, photo), and the texts that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from photo_popularity.domain.log_kernel import layout as at
+from photo_popularity.domain.log_kernel.memory import Array, Block, Slots, address_of
+from photo_popularity.domain.log_kernel.object_code import Work
+from photo_popularity.domain.log_kernel.pairs import PairRuns
+
+# beyond this the texts are forgotten and found anew: whoever sends another path each time fills no memory
+MOST_ARENA_WORDS = 3 << 20
+# visitors are kept from file to file up to so many
+MOST_VISITORS = 1 << 21
+PAIRS_AT_ONCE = 1 << 19
+_READ_AHEAD = 64
+
+Meaning = Callable[[int, bytes], int]
+"""What a text means, by its kind (`layout.PATH_TEXT` and so on), as `layout` writes it."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The counts of each (day, photo), in no order, the pairs of rows and visitors, and the good lines of each day."""
+
+    days: np.ndarray
+    photos: np.ndarray
+    counts: np.ndarray
+    pairs: PairRuns
+    visitors: np.ndarray
+    lines_of_day: dict[int, int]
+
+
+class Store:
+    """Counts blocks as they come; `take_rows` starts anew, and keeps the texts and visitors it knows."""
+
+    def __init__(self, work: Work, *, key: bytes, meaning: Meaning) -> None:
+        self._work, self._meaning = work, meaning
+        self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
+        self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
+        self._arena = self._array(at.ARENA, (1 << 16,))
+        self._keys = self._array(at.ROW_KEYS, (1024,))
+        self._counts = self._array(at.COUNTS, (1024, at.COUNT_WORDS))
+        self._pairs = self._array(at.PAIRS, (1024,))
+        self._visitors = self._array(at.VISITORS, (1024,))
+        self._days = self._array(at.DAYS, (at.LATEST_DAY - at.EARLIEST_DAY + 1,))
+        self._text_slots = Slots(self._words, at.TEXT_SLOTS, at.TEXT_MASK)
+        self._row_slots = Slots(self._words, at.ROW_SLOTS, at.ROW_MASK)
+        self._visitor_slots = Slots(self._words, at.VISITOR_SLOTS, at.VISITOR_MASK)
+        self._runs = PairRuns()
+        self._start_rows()
+        self._words[at.HASH_STATE] = address_of(self._hash_state)
+        self._hash_state[at.HASH_MESSAGE : at.HASH_MESSAGE + 8] = np.frombuffer(key, dtype=np.int64)
+        self._call(at.ABSORB_KEY)
+
+    def add(self, block: Block) -> None:
+        """Count a block that has been parsed."""
+        words, records = self._words, int(block.words[at.RECORD_COUNT])
+        if words[at.ARENA_USED] > MOST_ARENA_WORDS:
+            self._forget_texts()
+        known = int(words[at.ARENA_USED])
+        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
+        self._arena.reserve(words, known + longest + _READ_AHEAD)
+        self._make_room((self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records))
+        self._call(at.FIND_TEXTS, block)
+        self._resolve(known)
+        most_rows = int(words[at.ROW_COUNT]) + records
+        most_visitors = int(words[at.VISITOR_COUNT]) + records
+        self._keys.reserve(words, most_rows)
+        self._counts.reserve(words, most_rows)
+        self._visitors.reserve(words, most_visitors)
+        self._make_room((self._row_slots, most_rows), (self._visitor_slots, most_visitors))
+        if words[at.PAIR_COUNT] + records > PAIRS_AT_ONCE:
+            self._end_run()
+        self._pairs.reserve(words, int(words[at.PAIR_COUNT]) + records)
+        self._call(at.COUNT_BLOCK, block)
+
+    def take_rows(self) -> Rows:
+        """Everything counted since the last time."""
+        self._end_run()
+        count = int(self._words[at.ROW_COUNT])
+        first, last = int(self._words[at.FIRST_DAY]), int(self._words[at.LAST_DAY])
+        lines = self._days.array[first - at.EARLIEST_DAY : last - at.EARLIEST_DAY + 1]
+        found = np.flatnonzero(lines)
+        keys = self._keys.array[:count]
+        rows = Rows(
+            days=keys >> 32,
+            photos=keys & 0xFFFF_FFFF,
+            counts=self._counts.array[:count].copy(),
+            pairs=self._runs,
+            visitors=self._visitors.array[: self._words[at.VISITOR_COUNT]].view(np.uint64),
+            lines_of_day=dict(zip((found + first).tolist(), lines[found].tolist(), strict=True)),
+        )
+        lines[:] = 0
+        self._start_rows()
+        return rows
+
+    def _start_rows(self) -> None:
+        self._words[[at.ROW_COUNT, at.PAIR_COUNT]] = 0
+        self._words[at.FIRST_DAY], self._words[at.LAST_DAY] = at.LATEST_DAY, at.EARLIEST_DAY
+        self._row_slots.empty()
+        self._runs = PairRuns()
+        if self._words[at.VISITOR_COUNT] > MOST_VISITORS:
+            self._words[at.VISITOR_COUNT] = 0
+            self._visitor_slots.empty()
+            self._forget_texts()
+
+    def _forget_texts(self) -> None:
+        self._words[[at.TEXT_COUNT, at.ARENA_USED]] = 0
+        self._text_slots.empty()
+
+    def _resolve(self, place: int) -> None:
+        """Ask what the texts from a place of the arena on mean; the kernel itself knows what an address does."""
+        words = memoryview(self._arena.array.data)
+        text = words.cast("B")
+        end = int(self._words[at.ARENA_USED])
+        while place < end:
+            kind, length = words[place + at.TEXT_KIND] & 3, words[place + at.TEXT_KIND] >> 2
+            if kind != at.ADDRESS_TEXT:
+                start = 8 * (place + at.HEADER_WORDS)
+                words[place + at.MEANING] = self._meaning(kind, bytes(text[start : start + length]))
+            place += at.HEADER_WORDS + (length + 7) // 8
+
+    def _end_run(self) -> None:
+        if count := int(self._words[at.PAIR_COUNT]):
+            self._runs.add(self._pairs.array[:count])
+            self._words[at.PAIR_COUNT] = 0
+
+    def _make_room(self, *wanted: tuple[Slots, int]) -> None:
+        grown = [slots.reserve(items) for slots, items in wanted]
+        if any(grown):
+            for slots in (self._text_slots, self._row_slots, self._visitor_slots):
+                slots.empty()
+            self._call(at.FILL_SLOTS)
+
+    def _call(self, operation: int, block: Block | None = None) -> None:
+        self._work(operation, address_of(self._words), block.address if block else 0)
+
+    def _array(self, place: int, shape: tuple[int, ...]) -> Array:
+        array = Array(place, np.zeros(0, dtype=np.int64))
+        array.replace(self._words, np.zeros(shape, dtype=np.int64))
+        return array

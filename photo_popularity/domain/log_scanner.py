@@ -1,0 +1,192 @@
+"""Access logs scanned: by the compiled kernel where it can be had, else as `scan_by_reference` says, with the same results.
+
+One file gives its signals, which merge exactly with those of other files; many files at once give the counts of days.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from photo_popularity.domain.behavior_rules import COUNTS, BehaviorRules, Meanings, visitor_key
+from photo_popularity.domain.log_kernel import layout as at
+from photo_popularity.domain.log_kernel.object_code import NoKernel, load
+from photo_popularity.domain.log_scan import (
+    MAX_QUARANTINED_CHARACTERS,
+    SIGNALS,
+    LogScan,
+    Quarantine,
+    moment_of,
+    scan_by_reference,
+)
+
+if TYPE_CHECKING:
+    from photo_popularity.domain.log_kernel.scanner import File
+    from photo_popularity.domain.log_kernel.store import Rows
+
+# a scanner that has seen more photos is left for a new one
+MOST_PHOTOS = 1 << 21
+DEEDS = {"": at.NO_DEED, "view": at.VIEW, "like": at.LIKE, "download": at.DOWNLOAD}
+
+
+def scan_log(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version: str) -> LogScan:
+    """The signals and the quarantined lines of one log file: plain, gzip or zstd; raises InputError for another kind."""
+    try:
+        scanner = _scanner(rules, salt)
+    except NoKernel:
+        return scan_by_reference(stream, rules=rules, salt=salt, salt_version=salt_version)
+    from photo_popularity.domain.log_kernel.scanner import File
+
+    quarantine = Quarantine()
+    file = File(lambda: nullcontext(stream), quarantine.add)
+    signals = scanner.signals(file, salt_version)
+    return LogScan(
+        signals=signals,
+        quarantined=quarantine.table(),
+        lines=file.lines,
+        good=file.good,
+        first_moment=moment_of(file.first_moment),
+        last_moment=moment_of(file.last_moment),
+    )
+
+
+def scan_days(files: Sequence[File], *, rules: BehaviorRules) -> pa.Table:
+    """The counts of each day and photo in many files, as `merge_signals` has them of the files' signals.
+
+    What is found of each file stands in it afterwards. Raises NoKernel where only `scan_log` can do it.
+    """
+    return _scanner(rules, "").days(files)
+
+
+class KernelScanner:
+    """Scans logs by the rules of a site; what it learns of paths, agents and addresses it keeps for the next file.
+
+    Raises NoKernel where the kernel can be neither loaded nor compiled.
+    """
+
+    def __init__(self, rules: BehaviorRules, salt: str) -> None:
+        work = load()
+        from photo_popularity.domain.log_kernel.scanner import Scanner
+
+        self._meanings = Meanings(rules)
+        self._photos: dict[str, int] = {}
+        self._photo_ids: list[str] = []
+        self._scanner = Scanner(
+            work, key=visitor_key(salt), meaning=self._meaning, text_bytes=MAX_QUARANTINED_CHARACTERS
+        )
+        self._lock = threading.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has seen so much that a new one should take its place."""
+        return len(self._photos) > MOST_PHOTOS
+
+    def signals(self, file: File, salt_version: str) -> pa.Table:
+        """Scan one file: its signals, as SIGNALS."""
+        with self._lock:
+            rows = self._scanner.scan([file])
+            arranged = _arranged(rows, self._photo_ids, with_other_lines=True)
+            visitors = _visitors(rows, arranged.place, len(arranged.days))
+        salt = pa.repeat(pa.scalar(salt_version), len(arranged.days))
+        return pa.Table.from_arrays(
+            [arranged.days, arranged.photo_ids, *arranged.counts, visitors, salt], schema=SIGNALS
+        )
+
+    def days(self, files: Iterable[File]) -> pa.Table:
+        """Scan many files: the counts of each day and photo."""
+        with self._lock:
+            rows = self._scanner.scan(files)
+            arranged = _arranged(rows, self._photo_ids)
+            visitors = np.zeros(len(arranged.days), dtype=np.int64)
+            for pairs in rows.pairs.slices():
+                visitors += np.bincount(arranged.place[pairs >> 32], minlength=len(visitors))
+        _, views, *others = arranged.counts
+        columns = [arranged.days, arranged.photo_ids, views, pa.array(visitors), *others]
+        return pa.table(columns, names=["day", "photo_id", COUNTS[0], "unique_visitors", *COUNTS[1:]])
+
+    def _meaning(self, kind: int, text: bytes) -> int:
+        """What a text means, as the kernel's `layout` writes it."""
+        if kind == at.PATH_TEXT:
+            method, _, path = text.partition(b" ")
+            deed, photo_id = self._meanings.deed(method, path)
+            return (self._photo_number(photo_id) << 2 | DEEDS[deed]) if deed else at.NO_DEED
+        if kind == at.AGENT_TEXT:
+            return int(self._meanings.is_robot(text))
+        return int(self._meanings.is_external(text))
+
+    def _photo_number(self, photo_id: str) -> int:
+        number = self._photos.setdefault(photo_id, len(self._photos))
+        if number == len(self._photo_ids):
+            self._photo_ids.append(photo_id)
+        return number
+
+
+@lru_cache(maxsize=1)
+def _kept_scanner(rules: BehaviorRules, salt: str) -> KernelScanner:
+    return KernelScanner(rules, salt)
+
+
+def _scanner(rules: BehaviorRules, salt: str) -> KernelScanner:
+    scanner = _kept_scanner(rules, salt)
+    if scanner.is_full:
+        _kept_scanner.cache_clear()
+    return scanner
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """Rows in the order of day and photo, the lines about no photo last; `place` says where each of the kernel's went."""
+
+    days: pa.Array
+    photo_ids: pa.Array
+    counts: list[pa.Array]
+    place: np.ndarray
+
+
+def _arranged(rows: Rows, photo_ids: Sequence[str], *, with_other_lines: bool = False) -> _Arranged:
+    used, photos = np.unique(rows.photos, return_inverse=True)
+    names = pa.array([*(photo_ids[photo] for photo in used.tolist()), None], pa.string())
+    ranks = np.empty(len(names), dtype=np.int64)
+    # nulls come last
+    ranks[pc.sort_indices(names).to_numpy()] = np.arange(len(names))
+    days, counts = rows.days, rows.counts
+    if with_other_lines:
+        other_days, other_lines = _lines_about_no_photo(rows)
+        days = np.concatenate([days, other_days])
+        photos = np.concatenate([photos, np.full(len(other_days), len(used))])
+        counts = np.concatenate([counts, np.zeros((len(other_days), counts.shape[1]), dtype=np.int64)])
+        counts[len(rows.days) :, at.LINES_COUNT] = other_lines
+    order = np.lexsort((ranks[photos], days))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return _Arranged(
+        days=pa.array(days[order].astype(np.int32)).view(pa.date32()),
+        photo_ids=names.take(pa.array(photos[order])),
+        counts=[pa.array(column) for column in counts[order].T],
+        place=place,
+    )
+
+
+def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    days = np.array(sorted(rows.lines_of_day), dtype=np.int64)
+    lines = np.array([rows.lines_of_day[day] for day in days.tolist()], dtype=np.int64)
+    np.subtract.at(lines, np.searchsorted(days, rows.days), rows.counts[:, at.LINES_COUNT])
+    return days[lines > 0], lines[lines > 0]
+
+
+def _visitors(rows: Rows, place: np.ndarray, row_count: int) -> pa.Array:
+    """The hashes of each row's visitors, sorted."""
+    pairs = np.concatenate([np.zeros(0, dtype=np.int64), *rows.pairs.slices()])
+    owners, hashes = place[pairs >> 32], rows.visitors[pairs & 0xFFFF_FFFF]
+    hashes = hashes[np.lexsort((hashes, owners))]
+    offsets = np.zeros(row_count + 1, dtype=np.int32)
+    np.cumsum(np.bincount(owners, minlength=row_count), out=offsets[1:])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes))
