@@ -1,7 +1,7 @@
 """The command line: run the night, ask for results, look back, make days again, train the classifier, open the UI.
 
 Only arguments, settings and exit codes belong here; each command's work is in the module of its name. Heavy imports
-stand inside the commands, so that `query` and `history` answer at once.
+stand inside the commands, so that `query`, `history` and `scan-logs` answer at once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from photo_popularity.domain.errors import InputError
-from photo_popularity.site_choice import (
-    chosen_settings,
-    drawn_classifier,
-    make_sample_site,
-    refuse_another_site,
-    with_settings,
-    write_classifier,
-)
 from resources.environment import Environment, read_environment
+from resources.errors import SourceUnavailable
 from resources.settings import write_settings_file
-from resources.sources import SourceUnavailable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +59,13 @@ def run(
     """Run the nightly pipeline on whatever is out of date, and report."""
     from rich.console import Console
 
+    from photo_popularity.site_choice import (
+        chosen_settings,
+        drawn_classifier,
+        make_sample_site,
+        refuse_another_site,
+        with_settings,
+    )
     from resources.dagster_home import make_folder
     from resources.run_lock import only_night
 
@@ -178,6 +177,37 @@ def query(
 
 
 @app.command()
+def scan_logs(
+    files: Annotated[
+        list[str], typer.Argument(help="Access logs: plain, gzip or zstd; - is standard input.")
+    ],
+    form: Annotated[str, typer.Option("--format", help="csv or parquet, on standard output.")] = "csv",
+    quarantine: Annotated[
+        Path | None, typer.Option(help="Write the lines that are in no known format here, as CSV.")
+    ] = None,
+) -> None:
+    """Count views, visitors and the rest per day and photo in log files, by the site's settings, and nothing else."""
+    # NumPy would start threads for linear algebra, which wait for it in a loop
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from photo_popularity.scan_logs import FORMATS, scan_files, write_days
+
+    if form not in FORMATS:
+        raise InputError(f"--format {form!r} is not known; use one of {', '.join(FORMATS)}")
+    if form == "parquet" and sys.stdout.isatty():
+        raise InputError(
+            "a Parquet file is nothing for a terminal; write it to a file: ... > signals.parquet"
+        )
+    scanned = scan_files(files, rules=read_environment().settings.behavior_rules, quarantine=quarantine)
+    write_days(scanned.days, form, sys.stdout.buffer)
+    for line in scanned.summary():
+        typer.echo(line, err=True)
+    for problem in scanned.problems:
+        typer.echo(f"photo-popularity: {problem}", err=True)
+    if scanned.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def history(
     assets: Annotated[list[str] | None, typer.Argument(help="Only these assets.")] = None,
     form: Annotated[
@@ -251,6 +281,7 @@ def train_classifier(
 ) -> None:
     """Train the cat/dog classifier from labelled photos, and use it from now on."""
     from photo_popularity.domain.classifier_training import train_classifier as train
+    from photo_popularity.site_choice import write_classifier
 
     environment = read_environment()
     trained = train(folder, seed=seed)

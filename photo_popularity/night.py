@@ -27,9 +27,9 @@ from photo_popularity.planning import (
     yesterday,
 )
 from resources.environment import Environment
+from resources.errors import SourceUnavailable
 from resources.installation import Installation, install
 from resources.io_managers import LAUNCHED_BY_TAG
-from resources.sources import SourceUnavailable
 
 
 class Observer:

@@ -28,12 +28,12 @@ from photo_popularity.planning import (
     range_tags,
     yesterday,
 )
+from resources.errors import SourceUnavailable
 from resources.garbage import no_search_for_garbage
 from resources.installation import Installation
 from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import Notifier
 from resources.pipeline import Snapshot
-from resources.sources import SourceUnavailable
 
 SECONDS_BETWEEN_TICKS = 60
 QUIET_SECONDS = 30.0

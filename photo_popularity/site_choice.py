@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photo_popularity.domain.errors import InputError
-from resources.databases import sqlite_url
 from resources.environment import Environment
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def chosen_settings(
     first_day: str | None = None,
 ) -> dict[str, str]:
     """The settings that the options name: a whole site, and each source on its own on top of it."""
+    from resources.databases import sqlite_url
+
     chosen: dict[str, str] = {}
     if site is not None:
         site = site.absolute()

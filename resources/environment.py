@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from photo_popularity.domain.errors import InputError
-from resources.databases import sqlite_url
 from resources.settings import Settings, parse_variable, read_settings_file, unknown_name
 
 PREFIX = "PHOTO_POPULARITY_"
@@ -53,6 +52,9 @@ class Environment:
     @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
+        # commands without a catalog need not wait for SQLAlchemy
+        from resources.databases import sqlite_url
+
         return self.settings.catalog or sqlite_url(self.home / "storage" / self.label / "catalog.sqlite")
 
     @property

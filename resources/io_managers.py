@@ -11,9 +11,9 @@ from dagster import DataVersion, InputContext, OutputContext
 from partitions.reads import digest
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
+from resources.errors import SourceUnavailable
 from resources.output_parts import Part
 from resources.pages import Shown, last_told, page_of, together, withdrawn
-from resources.sources import SourceUnavailable
 from resources.steps import Step
 from resources.table_storage import TableStorage
 

@@ -14,7 +14,7 @@ from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import PHOTO_METADATA
 from resources.catalog_records import Output
 from resources.databases import database_url, open_to_read, sqlite_file, told
-from resources.sources import SourceUnavailable
+from resources.errors import SourceUnavailable
 
 PHOTO_COLUMNS = (
     "photo_id", "owner_id", "title", "album", "file_name", "width", "height", "uploaded_at", "updated_at", "deleted_at",

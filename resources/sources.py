@@ -15,6 +15,7 @@ from upath import UPath
 from partitions.files import key_of, path_of
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
+from resources.errors import SourceUnavailable
 from resources.folder_listing import Listed, walk
 from resources.hashing_reader import HashingReader
 from resources.json_object import JsonObject
@@ -24,10 +25,6 @@ CHUNK_BYTES = 1 << 20
 UNREADABLE = "unreadable-"
 # folders that the command line has an option for
 WITH_OPTION = ("photos", "logs")
-
-
-class SourceUnavailable(Exception):
-    """A source that cannot be reached now and may be again later: worth a retry."""
 
 
 @dataclass(frozen=True)

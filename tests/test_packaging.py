@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {"photo_popularity", "assets", "resources", "partitions"}
 RUN_LOCK, TEST_LOCK = ROOT / "requirements.lock", ROOT / "requirements-test.lock"
 RUN_EXTRAS = {"onnx", "postgres", "s3"}
+# the standard library, and what it has since Python 3.14
+STANDARD = sys.stdlib_module_names | {"compression"}
 
 
 @cache
@@ -41,7 +43,9 @@ def declared(*, extras: set[str], groups: set[str]) -> list[Requirement]:
 
 
 def all_declared() -> list[Requirement]:
-    return declared(extras=set(pyproject()["project"]["optional-dependencies"]), groups={"build", "test"})
+    return declared(
+        extras=set(pyproject()["project"]["optional-dependencies"]), groups={"bench", "build", "test"}
+    )
 
 
 def entries(lock: Path) -> list[str]:
@@ -166,7 +170,7 @@ def undeclared(folders: set[str], requirements: list[Requirement]) -> dict[str, 
     providers = packages_distributions()
     found: dict[str, str] = {}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        for name in set(imported(path)) - PACKAGES - {"benchmarks", "tests"} - sys.stdlib_module_names:
+        for name in set(imported(path)) - PACKAGES - {"benchmarks", "tests"} - STANDARD:
             if not known & {canonicalize_name(provider) for provider in providers.get(name, ())}:
                 found[name] = str(path.relative_to(ROOT))
     return found

@@ -32,6 +32,7 @@ _LIST_SETTINGS = {
     "image_extensions": (r"[A-Za-z0-9]+", "letters and digits without a dot"),
     "robot_patterns": (r"(?s).*", "a regular expression"),
 }
+_PATTERNS = ("view_pattern", "like_pattern", "download_pattern")
 _HTTP_HOST = re.compile(rb"https?://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^/?#:]+)", re.IGNORECASE)
 
 
@@ -51,7 +52,7 @@ class BehaviorRules:
     robot_patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("view_pattern", "like_pattern", "download_pattern"):
+        for name in _PATTERNS:
             _check_pattern(name, getattr(self, name))
         for name, (allowed, wanted) in _LIST_SETTINGS.items():
             value = getattr(self, name)

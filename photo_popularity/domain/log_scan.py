@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -102,8 +102,15 @@ def moment_of(epoch_seconds: int | None) -> datetime | None:
     return None if epoch_seconds is None else datetime.fromtimestamp(epoch_seconds, UTC)
 
 
-def scan_by_reference(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version: str) -> LogScan:
-    """The signals and the quarantined lines of one log file."""
+def scan_by_reference(
+    stream: BinaryIO,
+    *,
+    rules: BehaviorRules,
+    salt: str,
+    salt_version: str,
+    tell: Callable[[Rejected], None] | None = None,
+) -> LogScan:
+    """The signals and the quarantined lines of one log file; `tell` gets each of those too."""
     meanings = Meanings(rules)
     visitor = lru_cache(CACHED_VALUES)(lambda address: visitor_hash(address, salt))
     tallies: defaultdict[tuple[int, str | None], _Tally] = defaultdict(_Tally)
@@ -113,6 +120,8 @@ def scan_by_reference(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt
         lines += 1
         if isinstance(line, Rejected):
             quarantine.add(line)
+            if tell is not None:
+                tell(line)
             continue
         good += 1
         moment = line.epoch_seconds

@@ -5,6 +5,7 @@ One file gives its signals, which merge exactly with those of other files; many 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from photo_popularity.domain.behavior_rules import COUNTS, BehaviorRules, Meanings, visitor_key
+from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.log_kernel import layout as at
+from photo_popularity.domain.log_kernel.memory import Rules
 from photo_popularity.domain.log_kernel.object_code import NoKernel, load
 from photo_popularity.domain.log_scan import (
     MAX_QUARANTINED_CHARACTERS,
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
 
 # a scanner that has seen more photos is left for a new one
 MOST_PHOTOS = 1 << 21
+DAYS = pa.schema(
+    [
+        ("day", pa.date32()),
+        ("photo_id", pa.string()),
+        *((name, pa.int64()) for name in (COUNTS[0], "unique_visitors", *COUNTS[1:])),
+    ]
+)
+_PLAIN_PATTERN = re.compile(r"([\w/-]*)\(\?P<photo_id>\[\^/\]\+\)([\w/-]*)", re.ASCII)
 DEEDS = {"": at.NO_DEED, "view": at.VIEW, "like": at.LIKE, "download": at.DOWNLOAD}
 
 
@@ -58,12 +69,25 @@ def scan_log(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version:
     )
 
 
-def scan_days(files: Sequence[File], *, rules: BehaviorRules) -> pa.Table:
+def scan_days(files: Iterable[File], *, rules: BehaviorRules) -> pa.Table:
     """The counts of each day and photo in many files, as `merge_signals` has them of the files' signals.
 
-    What is found of each file stands in it afterwards. Raises NoKernel where only `scan_log` can do it.
+    What is found in each file stands in its record afterwards.
     """
-    return _scanner(rules, "").days(files)
+    try:
+        scanner = _scanner(rules, "")
+    except NoKernel:
+        return _days_by_reference(files, rules)
+    return scanner.days(files)
+
+
+def why_no_kernel() -> str:
+    """Why scans take some thirty times as long as they could; empty when they do not."""
+    try:
+        load()
+    except NoKernel as missing:
+        return str(missing)
+    return ""
 
 
 class KernelScanner:
@@ -80,7 +104,11 @@ class KernelScanner:
         self._photos: dict[str, int] = {}
         self._photo_ids: list[str] = []
         self._scanner = Scanner(
-            work, key=visitor_key(salt), meaning=self._meaning, text_bytes=MAX_QUARANTINED_CHARACTERS
+            work,
+            key=visitor_key(salt),
+            meaning=self._meaning,
+            rules=_kernel_rules(rules),
+            text_bytes=MAX_QUARANTINED_CHARACTERS,
         )
         self._lock = threading.Lock()
 
@@ -109,15 +137,17 @@ class KernelScanner:
             for pairs in rows.pairs.slices():
                 visitors += np.bincount(arranged.place[pairs >> 32], minlength=len(visitors))
         _, views, *others = arranged.counts
-        columns = [arranged.days, arranged.photo_ids, views, pa.array(visitors), *others]
-        return pa.table(columns, names=["day", "photo_id", COUNTS[0], "unique_visitors", *COUNTS[1:]])
+        columns = [arranged.days, arranged.photo_ids, views, _column(visitors, pa.int64()), *others]
+        return pa.Table.from_arrays(columns, schema=DAYS)
 
     def _meaning(self, kind: int, text: bytes) -> int:
         """What a text means, as the kernel's `layout` writes it."""
+        if kind == at.PHOTO_TEXT:
+            return self._photo_number(text.decode("ascii")) << at.DEED_BITS
         if kind == at.PATH_TEXT:
             method, _, path = text.partition(b" ")
             deed, photo_id = self._meanings.deed(method, path)
-            return (self._photo_number(photo_id) << 2 | DEEDS[deed]) if deed else at.NO_DEED
+            return (self._photo_number(photo_id) << at.DEED_BITS | DEEDS[deed]) if deed else at.NO_DEED
         if kind == at.AGENT_TEXT:
             return int(self._meanings.is_robot(text))
         return int(self._meanings.is_external(text))
@@ -127,6 +157,17 @@ class KernelScanner:
         if number == len(self._photo_ids):
             self._photo_ids.append(photo_id)
         return number
+
+
+def _kernel_rules(rules: BehaviorRules) -> Rules:
+    """The rules for the kernel, when each pattern is plain text around a name without slash, as those by default are."""
+    patterns = []
+    for pattern in (rules.view_pattern, rules.like_pattern, rules.download_pattern):
+        if (match := _PLAIN_PATTERN.fullmatch(pattern)) is None:
+            return Rules([], [])
+        patterns.append((match[1].encode(), match[2].encode()))
+    extensions = [extension.lower().encode() for extension in rules.image_extensions]
+    return Rules(patterns, extensions) if max(map(len, extensions)) <= 8 else Rules([], [])
 
 
 @lru_cache(maxsize=1)
@@ -141,6 +182,27 @@ def _scanner(rules: BehaviorRules, salt: str) -> KernelScanner:
     return scanner
 
 
+def _days_by_reference(files: Iterable[File], rules: BehaviorRules) -> pa.Table:
+    from photo_popularity.domain import tables
+    from photo_popularity.domain.behavior import merge_signals
+
+    signals = [SIGNALS.empty_table()]
+    for file in files:
+        try:
+            with file.open() as stream:
+                scan = scan_by_reference(stream, rules=rules, salt="", salt_version="", tell=file.tell)
+        except (OSError, InputError) as error:
+            if file.fails is None:
+                raise
+            file.fails(error)
+            continue
+        file.lines, file.good = scan.lines, scan.good
+        signals.append(scan.signals)
+    frame = tables.to_frame(pa.concat_tables(signals))
+    merged = merge_signals(frame, list(frame["day"].unique()))
+    return pa.Table.from_pandas(merged, preserve_index=False).cast(DAYS)
+
+
 @dataclass(frozen=True)
 class _Arranged:
     """Rows in the order of day and photo, the lines about no photo last; `place` says where each of the kernel's went."""
@@ -152,27 +214,48 @@ class _Arranged:
 
 
 def _arranged(rows: Rows, photo_ids: Sequence[str], *, with_other_lines: bool = False) -> _Arranged:
-    used, photos = np.unique(rows.photos, return_inverse=True)
-    names = pa.array([*(photo_ids[photo] for photo in used.tolist()), None], pa.string())
-    ranks = np.empty(len(names), dtype=np.int64)
-    # nulls come last
-    ranks[pc.sort_indices(names).to_numpy()] = np.arange(len(names))
-    days, counts = rows.days, rows.counts
+    days, photos, counts = rows.days, rows.photos, [rows.counts[:, place] for place in range(len(COUNTS) + 1)]
     if with_other_lines:
+        # they stand under the number after the last photo's, whose name is null and whose rank the highest
         other_days, other_lines = _lines_about_no_photo(rows)
         days = np.concatenate([days, other_days])
-        photos = np.concatenate([photos, np.full(len(other_days), len(used))])
-        counts = np.concatenate([counts, np.zeros((len(other_days), counts.shape[1]), dtype=np.int64)])
-        counts[len(rows.days) :, at.LINES_COUNT] = other_lines
-    order = np.lexsort((ranks[photos], days))
+        photos = np.concatenate([photos, np.full(len(other_days), len(photo_ids))])
+        nothing = np.zeros(len(other_days), dtype=np.int64)
+        counts = [np.concatenate([column, nothing]) for column in counts]
+        counts[at.LINES_COUNT][len(rows.days) :] = other_lines
+    names, used = _names(photos, photo_ids)
+    ranks = np.zeros(len(photo_ids) + 1, dtype=np.int64)
+    ranks[used[np.frombuffer(pc.sort_indices(names).buffers()[1], np.uint64, len(used))]] = np.arange(
+        len(used)
+    )
+    order = np.argsort(days * (len(photo_ids) + 1) + ranks[photos])
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
+    number = np.zeros(len(photo_ids) + 1, dtype=np.int64)
+    number[used] = np.arange(len(used))
     return _Arranged(
-        days=pa.array(days[order].astype(np.int32)).view(pa.date32()),
-        photo_ids=names.take(pa.array(photos[order])),
-        counts=[pa.array(column) for column in counts[order].T],
+        days=_column(days[order].astype(np.int32), pa.date32()),
+        photo_ids=names.take(_column(number[photos[order]], pa.int64())),
+        counts=[_column(column[order], pa.int64()) for column in counts],
         place=place,
     )
+
+
+def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """The values as they lie in memory: `pa.array` and `to_numpy` import pandas first, which costs as much as many logs."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _names(photos: np.ndarray, photo_ids: Sequence[str]) -> tuple[pa.Array, np.ndarray]:
+    """The names of the photos that occur, the number after the last photo's having none, and their numbers."""
+    used = np.flatnonzero(np.bincount(photos, minlength=len(photo_ids) + 1))
+    texts = [photo_ids[photo].encode() for photo in used.tolist() if photo < len(photo_ids)]
+    offsets = np.zeros(len(used) + 1, dtype=np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1 : len(texts) + 1])
+    offsets[len(texts) + 1 :] = offsets[len(texts)]
+    valid = np.packbits(used < len(photo_ids), bitorder="little")
+    buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.string(), len(used), buffers), used
 
 
 def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -189,4 +272,4 @@ def _visitors(rows: Rows, place: np.ndarray, row_count: int) -> pa.Array:
     hashes = hashes[np.lexsort((hashes, owners))]
     offsets = np.zeros(row_count + 1, dtype=np.int32)
     np.cumsum(np.bincount(owners, minlength=row_count), out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes))
+    return pa.ListArray.from_arrays(_column(offsets, pa.int32()), _column(hashes, pa.uint64()))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
 from photo_popularity.domain.errors import InputError
 
 CACHED_AGENTS = 65_536
 # The list takes 40 ms for an agent of 60 kB, which an attacker can send with every request.
 MAX_AGENT_CHARACTERS = 1_000
+GRAM = 4
+
+_PLAIN = re.compile(r"(?:[\w /:;,@!'&=<>%~#\"-]|\\[^\w])+", re.ASCII)
+_ESCAPED = re.compile(r"\\([^\w])", re.ASCII)
 
 
 class RobotDetector:
@@ -32,14 +37,62 @@ class RobotDetector:
         return agent is not None and self._is_known(agent)
 
     def _matches(self, agent: str | bytes) -> bool:
-        # here, because the import reads the list from disk
-        from crawleruseragents import is_crawler  # type: ignore[import-untyped]
-
         text = agent.decode("utf-8", "replace") if isinstance(agent, bytes) else agent
         text = text.strip()[:MAX_AGENT_CHARACTERS]
         if text in ("", "-"):
             return True
-        return any(pattern.search(text) for pattern in self._extra) or is_crawler(text)
+        return any(pattern.search(text) for pattern in self._extra) or _known_robots().match(text)
+
+
+class KnownRobots:
+    """The list of crawler-user-agents: what its `is_crawler` says, a tenth as long.
+
+    Nearly all of its patterns are plain text. Four characters of each, that no browser has in its agent, tell which of
+    them are worth a look.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._texts: dict[str, list[str]] = {}
+        others = []
+        for pattern in patterns:
+            text = _ESCAPED.sub(r"\1", pattern)
+            if len(text) < GRAM or not _PLAIN.fullmatch(pattern):
+                others.append(pattern)
+                continue
+            grams = _grams(text)
+            gram = min(grams - _BROWSER_GRAMS or grams)
+            self._texts.setdefault(gram, []).append(text)
+        first = [pattern for pattern in others if pattern.startswith("^") and "|" not in pattern]
+        self._first = re.compile("|".join(first) or r"(?!)")
+        self._others = re.compile("|".join(one for one in others if one not in first) or r"(?!)")
+
+    def match(self, agent: str) -> bool:
+        """Whether one of the patterns is found in the agent."""
+        likely = _grams(agent) & self._texts.keys()
+        return (
+            any(text in agent for gram in likely for text in self._texts[gram])
+            or self._first.match(agent) is not None
+            or self._others.search(agent) is not None
+        )
+
+
+@cache
+def _known_robots() -> KnownRobots:
+    # here, because the import reads the list from disk
+    from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]
+
+    return KnownRobots([robot["pattern"] for robot in CRAWLER_USER_AGENTS_DATA])
+
+
+def _grams(text: str) -> set[str]:
+    return {text[start : start + GRAM] for start in range(len(text) - GRAM + 1)}
+
+
+_BROWSER_GRAMS = _grams(
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) (Macintosh; Intel Mac OS X 10_15_7) (X11; Linux x86_64) "
+    "(iPhone; CPU iPhone OS 18_5 like Mac OS X) (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Gecko/20100101 Chrome/140.0.0.0 Version/18.5 Mobile/15E148 Mobile Safari/604.1 Edg/140.0.0.0 Firefox/140.0"
+)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

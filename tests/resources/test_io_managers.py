@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from photo_popularity.domain.errors import InputError
+from resources.errors import SourceUnavailable
 from resources.io_managers import FIRST_PAUSE_SECONDS, MAX_RETRIES, classified
-from resources.sources import SourceUnavailable
 
 
 def after(attempts: int) -> Any:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from photo_popularity.domain.errors import InputError
 from resources.databases import database_url
+from resources.errors import SourceUnavailable
 from resources.photo_database import PhotoDatabase
-from resources.sources import SourceUnavailable
 
 D1, D2, D3 = date(2026, 10, 1), date(2026, 10, 2), date(2026, 10, 3)
 # photo_id, owner_id, file_name, uploaded_at, deleted_at

@@ -12,8 +12,9 @@ import pytest
 
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
+from resources.errors import SourceUnavailable
 from resources.json_object import JsonObject
-from resources.sources import FileSource, SourceUnavailable
+from resources.sources import FileSource
 from tests.services.s3 import S3Server
 
 Place = tuple[FileSource, Callable[[str, bytes], None], Callable[[str], None]]

@@ -6,52 +6,63 @@ import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.blake2b import visitor_hash
-from photo_popularity.domain.log_kernel.finding import counts_with, text_words
+from photo_popularity.domain.log_kernel.finding import text_words
 from photo_popularity.domain.log_kernel.machine import (
     MIX,
     ONE,
     Words,
     compiled,
     i64,
+    prefetch,
     slots_at,
     u64,
     words_at,
 )
+from photo_popularity.domain.log_kernel.parsing import counts_with
+
+# how many records before it is needed memory is asked for
+_AHEAD = 8
+_DEED_MASK = (1 << at.DEED_BITS) - 1
 
 
 @compiled
 def count_block(store: Words, block: Words) -> None:
     """Count a block's records and good lines; every path, agent and host has a meaning by now."""
     arena = words_at(store[at.ARENA])
-    counts, pairs = words_at(store[at.COUNTS]), words_at(store[at.PAIRS])
+    rows, pairs = words_at(store[at.ROWS]), words_at(store[at.PAIRS])
     pair = store[at.PAIR_COUNT]
-    for number in range(block[at.RECORD_COUNT]):
+    for number in range(-2 * _AHEAD, block[at.RECORD_COUNT]):
+        _fetch_rows_ahead(store, block, number + 2 * _AHEAD, number + _AHEAD)
+        if number < 0:
+            continue
         record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * number)
         texts = words_at(block[at.RECORDS] + 8 * (at.RECORD_WORDS * number + at.TEXTS))
-        if record[at.COUNTS_AS] == 0:
+        deed, agent = record[at.DEED], texts[2 * at.AGENT_TEXT]
+        if deed == at.NO_DEED:
             continue
-        meaning = arena[texts[2 * at.PATH_TEXT] + at.MEANING]
-        deed, agent = meaning & 3, texts[2 * at.AGENT_TEXT]
-        if not counts_with(deed, record[at.COUNTS_AS]):
-            continue
+        meaning = arena[texts[2 * at.SUBJECT] + at.MEANING]
+        if deed == at.UNKNOWN:
+            deed = meaning & _DEED_MASK
+            if not counts_with(deed, record[at.STATUS_BITS]):
+                continue
         is_robot = agent >= 0 and arena[agent + at.MEANING] == 1
         if is_robot and deed != at.VIEW:
             continue
-        row = _find_row(store, (record[at.DAY] << 32) | (meaning >> 2))
-        cell = at.COUNT_WORDS * row
-        counts[cell + at.LINES_COUNT] += 1
+        row = _find_row(store, (record[at.DAY] << 32) | (meaning >> at.DEED_BITS))
+        cell = at.ROW_WORDS * row
+        rows[cell + at.LINES_COUNT] += 1
         if is_robot:
-            counts[cell + at.ROBOT_VIEWS] += 1
+            rows[cell + at.ROBOT_VIEWS] += 1
         elif deed == at.LIKE:
-            counts[cell + at.LIKES] += 1
+            rows[cell + at.LIKES] += 1
         elif deed == at.DOWNLOAD:
-            counts[cell + at.DOWNLOADS] += 1
+            rows[cell + at.DOWNLOADS] += 1
         else:
             host = texts[2 * at.HOST_TEXT]
-            counts[cell + at.VIEWS] += 1
-            counts[cell + at.BYTES_SUM] += record[at.BYTES]
+            rows[cell + at.VIEWS] += 1
+            rows[cell + at.BYTES_SUM] += record[at.BYTES]
             if host >= 0:
-                counts[cell + at.REFERRALS] += arena[host + at.MEANING]
+                rows[cell + at.REFERRALS] += arena[host + at.MEANING]
             pairs[pair] = (row << 32) | _visitor(store, texts[2 * at.ADDRESS_TEXT])
             pair += 1
     store[at.PAIR_COUNT] = pair
@@ -76,20 +87,39 @@ def _row_hash(key: int) -> int:
 
 @compiled
 def _find_row(store: Words, key: int) -> int:
-    slots, keys, mask = slots_at(store[at.ROW_SLOTS]), words_at(store[at.ROW_KEYS]), store[at.ROW_MASK]
+    slots, rows, mask = slots_at(store[at.ROW_SLOTS]), words_at(store[at.ROWS]), store[at.ROW_MASK]
     slot = _row_hash(key) & mask
     while slots[slot] >= 0:
         row = slots[slot]
-        if keys[row] == key:
+        if rows[at.ROW_WORDS * row + at.ROW_KEY] == key:
             return row
         slot = (slot + 1) & mask
     row = store[at.ROW_COUNT]
-    slots[slot], keys[row] = row, key
-    counts = words_at(store[at.COUNTS])
-    for cell in range(at.COUNT_WORDS * row, at.COUNT_WORDS * (row + 1)):
-        counts[cell] = 0
+    slots[slot] = row
+    for cell in range(at.ROW_WORDS * row, at.ROW_WORDS * (row + 1)):
+        rows[cell] = 0
+    rows[at.ROW_WORDS * row + at.ROW_KEY] = key
     store[at.ROW_COUNT] = row + 1
     return row
+
+
+@compiled
+def _fetch_rows_ahead(store: Words, block: Words, far: int, near: int) -> None:
+    """Ask for the slot of one record's row, and for the row that the slot of a nearer one points to."""
+    count, records, arena = block[at.RECORD_COUNT], block[at.RECORDS], words_at(store[at.ARENA])
+    slots, mask = store[at.ROW_SLOTS], store[at.ROW_MASK]
+    for number in (far, near):
+        if not 0 <= number < count:
+            continue
+        record = words_at(records + 8 * at.RECORD_WORDS * number)
+        if record[at.DEED] == at.NO_DEED:
+            continue
+        meaning = arena[record[at.TEXTS + 2 * at.SUBJECT] + at.MEANING]
+        slot = _row_hash((record[at.DAY] << 32) | (meaning >> at.DEED_BITS)) & mask
+        if number == far:
+            prefetch(slots + 4 * slot)
+        else:
+            prefetch(store[at.ROWS] + 8 * at.ROW_WORDS * max(slots_at(slots)[slot], 0))
 
 
 @compiled
@@ -98,7 +128,7 @@ def _visitor(store: Words, address: int) -> int:
     arena = words_at(store[at.ARENA])
     if arena[address + at.MEANING] != at.UNKNOWN:
         return arena[address + at.MEANING]
-    h = visitor_hash(store, 8 * (address + at.HEADER_WORDS), arena[address + at.TEXT_KIND] >> 2)
+    h = visitor_hash(store, 8 * (address + at.HEADER_WORDS), arena[address + at.TEXT_KIND] >> at.KIND_BITS)
     slots, visitors = slots_at(store[at.VISITOR_SLOTS]), words_at(store[at.VISITORS])
     mask = store[at.VISITOR_MASK]
     slot = h & mask
@@ -113,16 +143,26 @@ def _visitor(store: Words, address: int) -> int:
 
 
 @compiled
-def fill_slots(store: Words) -> None:
-    """Put every text, row and visitor into slots that have just been emptied or made larger."""
+def fill_texts(store: Words) -> None:
+    """Put every text into slots that have just been made larger."""
     slots, mask, arena = slots_at(store[at.TEXT_SLOTS]), store[at.TEXT_MASK], words_at(store[at.ARENA])
     place = 0
     while place < store[at.ARENA_USED]:
         _place(slots, mask, arena[place + at.TEXT_HASH], place)
-        place += text_words(arena[place + at.TEXT_KIND] >> 2)
-    slots, mask, keys = slots_at(store[at.ROW_SLOTS]), store[at.ROW_MASK], words_at(store[at.ROW_KEYS])
+        place += text_words(arena[place + at.TEXT_KIND] >> at.KIND_BITS)
+
+
+@compiled
+def fill_rows(store: Words) -> None:
+    """The same for rows."""
+    slots, mask, rows = slots_at(store[at.ROW_SLOTS]), store[at.ROW_MASK], words_at(store[at.ROWS])
     for row in range(store[at.ROW_COUNT]):
-        _place(slots, mask, _row_hash(keys[row]), row)
+        _place(slots, mask, _row_hash(rows[at.ROW_WORDS * row + at.ROW_KEY]), row)
+
+
+@compiled
+def fill_visitors(store: Words) -> None:
+    """The same for visitors."""
     slots, mask, visitors = (
         slots_at(store[at.VISITOR_SLOTS]),
         store[at.VISITOR_MASK],

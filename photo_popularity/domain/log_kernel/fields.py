@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from photo_popularity.domain.log_kernel import layout as at
-from photo_popularity.domain.log_kernel.characters import is_at, is_blank, is_digit, low_bits
+from photo_popularity.domain.log_kernel.characters import (
+    is_at,
+    is_blank,
+    is_digit,
+    low_bits,
+    number_of_digits,
+)
 from photo_popularity.domain.log_kernel.machine import (
     BACKSLASH,
     BLANK,
@@ -31,10 +37,15 @@ def find_tokens(text: Bytes, length: int, tokens: Words) -> None:
         found = equal64(text, start, QUOTE) | equal64(text, start, BACKSLASH) | equal64(text, start, NEWLINE)
         if length - start < 64:
             found &= low_bits(length - start)
-        while found != ZERO:
-            tokens[count] = start + lowest_bit(found)
-            count += 1
+        # nearly always four are enough, and to write them all costs less than to guess how many there are
+        here = bits_set(found)
+        for place in range(count, count + 4):
+            tokens[place] = start + lowest_bit(found)
             found &= found - ONE
+        for place in range(count + 4, count + here):
+            tokens[place] = start + lowest_bit(found)
+            found &= found - ONE
+        count += here
     for extra in range(8):
         tokens[count + extra] = length - 1
 
@@ -85,9 +96,11 @@ def split_plain(
         return False
     size = 0
     if not (size_end == size_start + 1 and text[size_start] == DASH):
-        for i in range(size_start, size_end):
-            if not is_digit(text[i]):
-                return False
+        if ~between64(text, size_start, 48, 57) & low_bits(size_end - size_start) != ZERO:
+            return False
+        first = min(size_end - size_start, 8)
+        size = number_of_digits(text, size_start, first)
+        for i in range(size_start + first, size_end):
             size = size * 10 + (text[i] - 48)
     moment = moment_of(text, time, clock)
     if moment == NO_TIME:

@@ -11,10 +11,12 @@ from photo_popularity.domain.log_kernel.machine import (
     slots_at,
     words_at,
 )
+from photo_popularity.domain.log_kernel.parsing import counts_with
 from photo_popularity.domain.log_kernel.texts import same_bytes
 
 # how many records before it is needed memory is asked for
 _AHEAD = 8
+_DEED_MASK = (1 << at.DEED_BITS) - 1
 
 
 @compiled
@@ -30,9 +32,11 @@ def find_texts(store: Words, block: Words) -> None:
         if number < 0:
             continue
         record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * number)
-        meaning = arena[_find_text(store, block, record, at.PATH_TEXT) + at.MEANING]
-        if meaning != at.UNKNOWN and not counts_with(meaning & 3, record[at.COUNTS_AS]):
-            record[at.COUNTS_AS] = 0
+        subject = _find_text(store, block, record, at.SUBJECT)
+        if record[at.DEED] == at.UNKNOWN and arena[subject + at.MEANING] != at.UNKNOWN:
+            deed = arena[subject + at.MEANING] & _DEED_MASK
+            record[at.DEED] = deed if counts_with(deed, record[at.STATUS_BITS]) else at.NO_DEED
+        if record[at.DEED] == at.NO_DEED:
             continue
         agent = _find_text(store, block, record, at.AGENT_TEXT)
         if agent < 0 or arena[agent + at.MEANING] != 1:
@@ -56,14 +60,6 @@ def _fetch_ahead(store: Words, block: Words, far: int, near: int) -> None:
 
 
 @compiled
-def counts_with(deed: int, counts_as: int) -> bool:
-    """Whether a deed counts with the status of its line."""
-    if deed == at.NO_DEED:
-        return False
-    return counts_as & (at.VIEW_STATUS if deed == at.VIEW else at.DEED_STATUS) != 0
-
-
-@compiled
 def _find_text(store: Words, block: Words, record: Words, which: int) -> int:
     """Where one text of a record stands in the arena, which the record has from now on; -1 when it has none."""
     cell = at.TEXTS + 2 * which
@@ -72,7 +68,8 @@ def _find_text(store: Words, block: Words, record: Words, which: int) -> int:
         record[cell] = -1
         return -1
     start, length, h = span >> 32, span & 0xFFFF_FFFF, record[cell]
-    kind = (length << 2) | which
+    kind = at.PHOTO_TEXT if which == at.SUBJECT and record[at.DEED] != at.UNKNOWN else which
+    kind |= length << at.KIND_BITS
     slots, mask = slots_at(store[at.TEXT_SLOTS]), store[at.TEXT_MASK]
     arena, stored, text = words_at(store[at.ARENA]), bytes_at(store[at.ARENA]), bytes_at(block[at.BUFFER])
     slot = h & mask
@@ -95,6 +92,9 @@ def _find_text(store: Words, block: Words, record: Words, which: int) -> int:
     for i in range(length):
         stored[begin + i] = text[start + i]
     store[at.TEXT_COUNT] += 1
+    if which != at.ADDRESS_TEXT:
+        words_at(store[at.NEW_TEXTS])[store[at.NEW_TEXT_COUNT]] = place
+        store[at.NEW_TEXT_COUNT] += 1
     store[at.ARENA_USED] = place + text_words(length)
     record[cell] = place
     return place

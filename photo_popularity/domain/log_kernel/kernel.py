@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.blake2b import absorb_key
-from photo_popularity.domain.log_kernel.counting import count_block, fill_slots
+from photo_popularity.domain.log_kernel.counting import count_block, fill_rows, fill_texts, fill_visitors
 from photo_popularity.domain.log_kernel.finding import find_texts
 from photo_popularity.domain.log_kernel.machine import Words
 from photo_popularity.domain.log_kernel.parsing import parse_block
@@ -26,8 +26,12 @@ def work(operation: int, store: Words, block: Words) -> int:
         find_texts(store, block)
     elif operation == at.COUNT_BLOCK:
         count_block(store, block)
-    elif operation == at.FILL_SLOTS:
-        fill_slots(store)
+    elif operation == at.FILL_TEXTS:
+        fill_texts(store)
+    elif operation == at.FILL_ROWS:
+        fill_rows(store)
+    elif operation == at.FILL_VISITORS:
+        fill_visitors(store)
     else:
         absorb_key(store)
     return 0

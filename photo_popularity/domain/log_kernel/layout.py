@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # What `work` can be asked for.
-PARSE_BLOCK, FIND_TEXTS, COUNT_BLOCK, FILL_SLOTS, ABSORB_KEY = range(5)
+PARSE_BLOCK, FIND_TEXTS, COUNT_BLOCK, FILL_TEXTS, FILL_ROWS, FILL_VISITORS, ABSORB_KEY = range(7)
 
 # The words of a block: what `parse_block` reads and writes.
 BUFFER: Final = 0  # address of the lines
@@ -23,7 +23,16 @@ LAST_MOMENT: Final = 11
 FIELDS: Final = 12  # address of FIELD_WORDS words: the fields of the line at hand
 CLOCK: Final = 13  # address of CLOCK_WORDS words: the minute last seen, and when it starts
 SEED: Final = 14  # of the hashes of texts
-BLOCK_WORDS: Final = 15
+RULES: Final = 15  # address of the site's rules
+BLOCK_WORDS: Final = 16
+
+# The site's rules, where the kernel can tell a deed by them: a path is `before`, the photo, `after` and, of a view, a dot
+# and an extension. Each pattern has the addresses and lengths of the two; the extensions are words of up to 8 bytes.
+ARE_PLAIN: Final = 0
+EXTENSION_COUNT: Final = 1
+PATTERNS: Final = 2
+BEFORE, BEFORE_BYTES, AFTER, AFTER_BYTES, PATTERN_WORDS = range(5)
+EXTENSIONS: Final = PATTERNS + 3 * PATTERN_WORDS
 
 # The fields of a line: spans are offsets in the buffer, the end not included; -1 where the format has no such field.
 ADDRESS_END: Final = 0
@@ -36,15 +45,21 @@ REFERRER: Final = 6
 REFERRER_END: Final = 7
 AGENT: Final = 8
 AGENT_END: Final = 9
-FIELD_WORDS: Final = 10
+PHOTO: Final = 10  # and where it ends
+FIELD_WORDS: Final = 12
 CLOCK_WORDS: Final = 5
 
-# A record: four texts follow, each as its hash (later its place in the arena) and its span.
+# A record: four texts follow, each as its hash (later its place in the arena) and its span. The first is the photo where
+# the kernel can tell the deed, else the path.
 DAY: Final = 0
-COUNTS_AS: Final = 1  # VIEW_STATUS and DEED_STATUS as bits
-BYTES: Final = 2
-TEXTS: Final = 3
-PATH_TEXT, AGENT_TEXT, HOST_TEXT, ADDRESS_TEXT = range(4)
+DEED: Final = (
+    1  # what was done; UNKNOWN where Python has to say it; NO_DEED in a record that counts for nothing
+)
+STATUS_BITS: Final = 2  # VIEW_STATUS and DEED_STATUS
+BYTES: Final = 3
+TEXTS: Final = 4
+PATH_TEXT, AGENT_TEXT, HOST_TEXT, ADDRESS_TEXT, PHOTO_TEXT = range(5)
+SUBJECT: Final = PATH_TEXT  # the place that a path and a photo share
 RECORD_WORDS: Final = TEXTS + 2 * 4
 VIEW_STATUS: Final = 1
 DEED_STATUS: Final = 2
@@ -64,9 +79,8 @@ ARENA: Final = 3  # address of all texts, each as a header and its bytes, filled
 ARENA_USED: Final = 4  # words
 ROW_SLOTS: Final = 5
 ROW_MASK: Final = 6
-ROW_KEYS: Final = 7  # address of day << 32 | photo
+ROWS: Final = 7  # address of ROW_WORDS words for each row, a line of the cache
 ROW_COUNT: Final = 8
-COUNTS: Final = 9  # address of COUNT_WORDS words for each row
 PAIRS: Final = 10  # address of row << 32 | visitor for each view
 PAIR_COUNT: Final = 11
 VISITOR_SLOTS: Final = 12
@@ -78,17 +92,22 @@ FIRST_DAY: Final = 17
 LAST_DAY: Final = 18
 HASH_STATE: Final = 19  # address of the 8 words of BLAKE2b after its key, of a hash, and of a block
 HASH_RESULT, HASH_MESSAGE, HASH_WORDS = 8, 16, 32
-STORE_WORDS: Final = 20
+NEW_TEXTS: Final = 20  # address of the places of texts that Python has to say the meaning of
+NEW_TEXT_COUNT: Final = 21
+STORE_WORDS: Final = 22
 
-# The header of a text: its hash, its length << 2 | kind, its meaning.
+# The header of a text: its hash, its length << KIND_BITS | kind, its meaning.
 TEXT_HASH, TEXT_KIND, MEANING, HEADER_WORDS = range(4)
-COUNT_WORDS: Final = 7
-LINES_COUNT, VIEWS, LIKES, DOWNLOADS, BYTES_SUM, REFERRALS, ROBOT_VIEWS = range(7)
+KIND_BITS: Final = 3
 
-# What a text means. Of a path: deed and photo as photo << 2 | deed. Of an agent: 1 for a robot's. Of a host: 1 for another
-# site's. Of an address: the visitor.
+# A row: what it counts, and day << 32 | photo.
+LINES_COUNT, VIEWS, LIKES, DOWNLOADS, BYTES_SUM, REFERRALS, ROBOT_VIEWS, ROW_KEY, ROW_WORDS = range(9)
+
+# What a text means. Of a path: photo << DEED_BITS | deed. Of a photo: the same without a deed. Of an agent: 1 for a robot's.
+# Of a host: 1 for another site's. Of an address: the visitor.
 UNKNOWN: Final = -1
 NO_DEED, VIEW, LIKE, DOWNLOAD = range(4)
+DEED_BITS: Final = 2
 # A day before 1970 comes of an offset from UTC.
 EARLIEST_DAY: Final = -1
 LATEST_DAY: Final = 2_932_900

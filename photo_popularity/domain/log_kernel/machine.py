@@ -109,6 +109,20 @@ def equal64(typing: Any, pointer: Any, offset: Any, byte: Any) -> Any:
 
 
 @intrinsic
+def different64(typing: Any, pointer: Any, offset: Any, other: Any, other_offset: Any) -> Any:
+    """Which of the 64 bytes at one place differ from those at another."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer, offset, other, other_offset = values
+        found = builder.icmp_unsigned(
+            "!=", _lanes(builder, pointer, offset), _lanes(builder, other, other_offset)
+        )
+        return builder.bitcast(found, _WORD)
+
+    return types.uint64(_BYTES, types.int64, _BYTES, types.int64), generate
+
+
+@intrinsic
 def between64(typing: Any, pointer: Any, offset: Any, low: Any, high: Any) -> Any:
     """Which of the 64 bytes at an offset are from `low` to `high`, both included."""
 
@@ -127,6 +141,16 @@ def lowest_bit(typing: Any, word: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.cttz(values[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def highest_bit(typing: Any, word: Any) -> Any:
+    """The number of the highest bit that is set; -1 when none is."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.sub(_WORD(63), builder.ctlz(values[0], ir.Constant(ir.IntType(1), 0)))
 
     return types.int64(types.uint64), generate
 

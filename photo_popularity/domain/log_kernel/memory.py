@@ -5,13 +5,14 @@ The kernel checks no bound, so every array has room for the worst that a block c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
 
-BLOCK_BYTES = 512 * 1024
+BLOCK_BYTES = 1024 * 1024
 # a good line of the fewest bytes: `a b c [20/Sep/2026:02:01:51 +0200] "" 200 -`
 SHORTEST_LINE = 44
 _READ_AHEAD = 64
@@ -23,16 +24,34 @@ def address_of(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
+class Rules:
+    """The rules of a site as the kernel reads them; without `patterns`, views first, it leaves all paths to Python."""
+
+    def __init__(self, patterns: Sequence[tuple[bytes, bytes]], extensions: Sequence[bytes]) -> None:
+        self._words = np.zeros(at.EXTENSIONS + len(extensions), dtype=np.int64)
+        self._words[at.ARE_PLAIN], self._words[at.EXTENSION_COUNT] = bool(patterns), len(extensions)
+        self._texts = [
+            np.frombuffer(text + bytes(_READ_AHEAD), np.uint8) for pair in patterns for text in pair
+        ]
+        lengths = [len(text) for pair in patterns for text in pair]
+        places = zip(map(address_of, self._texts), lengths, strict=True)
+        self._words[at.PATTERNS : at.PATTERNS + 2 * len(lengths)] = [
+            word for place in places for word in place
+        ]
+        self._words[at.EXTENSIONS :] = [int.from_bytes(text, "little") for text in extensions]
+        self.address = address_of(self._words)
+
+
 class Block:
     """A block of whole lines, and what the kernel finds in them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rules: Rules) -> None:
         most = BLOCK_BYTES // SHORTEST_LINE + 1
         # room for the newline that a last line may lack
         self.bytes = bytearray(BLOCK_BYTES + 1 + _READ_AHEAD)
         self.view = memoryview(self.bytes)[: BLOCK_BYTES + 1]
         self._buffer = np.frombuffer(self.bytes, dtype=np.uint8)
-        self._tokens = np.empty(BLOCK_BYTES + 1 + 8, dtype=np.int32)
+        self._tokens = np.empty(BLOCK_BYTES + 1 + 16, dtype=np.int32)
         self._records = np.empty((most, at.RECORD_WORDS), dtype=np.int64)
         self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int64)
         self._day_runs = np.empty((most, 2), dtype=np.int64)
@@ -50,6 +69,7 @@ class Block:
         ):
             self.words[place] = address_of(array)
         self.words[at.SEED] = seed
+        self.words[at.RULES] = rules.address
         self.address = address_of(self.words)
 
     def start(self, length: int) -> None:
@@ -70,14 +90,17 @@ class Array:
     place: int
     array: np.ndarray
 
-    def reserve(self, words: np.ndarray, length: int) -> bool:
-        """Make room for `length` items, keeping what is there; whether it grew."""
-        if length <= len(self.array):
-            return False
+    def has_room(self, length: int) -> bool:
+        """Whether so many items fit without a move."""
+        return length <= len(self.array)
+
+    def reserve(self, words: np.ndarray, length: int) -> None:
+        """Make room for `length` items, keeping what is there."""
+        if self.has_room(length):
+            return
         grown = np.empty((max(length, 2 * len(self.array)), *self.array.shape[1:]), dtype=self.array.dtype)
         grown[: len(self.array)] = self.array
         self.replace(words, grown)
-        return True
 
     def replace(self, words: np.ndarray, array: np.ndarray) -> None:
         self.array = array

@@ -35,18 +35,28 @@ class NoKernel(Exception):
     """The kernel can be neither loaded nor compiled here; the message says why."""
 
 
-@cache
 def load() -> Work:
-    """The kernel, from a file that fits or compiled now; raises NoKernel."""
-    name = _file_name(_level())
-    for folder in _folders():
-        if (file := folder / name).is_file():
-            return _loaded(file.read_bytes())
-    code = compile_apart(_level())
-    for folder in _folders():
-        if _kept(folder / name, code):
-            break
-    return _loaded(code)
+    """The kernel, from a file that fits or compiled now; raises NoKernel, also each further time."""
+    found = _load_once()
+    if isinstance(found, NoKernel):
+        raise found
+    return found
+
+
+@cache
+def _load_once() -> Work | NoKernel:
+    try:
+        level = _level()
+        name = _file_name(level)
+        for folder in _folders():
+            if (file := folder / name).is_file():
+                return _loaded(file.read_bytes())
+        code = compile_apart(level)
+        # kept in the first folder where this user may write
+        any(_kept(folder / name, code) for folder in _folders())
+        return _loaded(code)
+    except NoKernel as missing:
+        return missing
 
 
 def compile_apart(level: str) -> bytes:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from photo_popularity.domain.log_kernel import layout as at
+from photo_popularity.domain.log_kernel.deeds import deed_of
 from photo_popularity.domain.log_kernel.fields import find_tokens, split_exactly, split_plain
 from photo_popularity.domain.log_kernel.machine import (
     NEWLINE,
@@ -16,10 +21,16 @@ from photo_popularity.domain.log_kernel.machine import (
     u64,
     words_at,
 )
-from photo_popularity.domain.log_kernel.texts import authority_end, path_end, text_hash
+from photo_popularity.domain.log_kernel.texts import (
+    authority_end,
+    path_end,
+    path_start,
+    text_hash,
+)
 from photo_popularity.domain.log_kernel.times import NO_TIME
 
 MAX_LINE_BYTES = 64 * 1024
+PHOTO_SEED: Any = np.uint64(at.PHOTO_TEXT)
 _SECONDS_PER_DAY = 86_400
 
 
@@ -75,23 +86,36 @@ def parse_block(block: Words) -> None:
 
 @compiled
 def _record(block: Words, text: Bytes, start: int, fields: Words, day: int) -> None:
-    """Write the line down, unless its status or method say that it counts for no photo."""
+    """Write the line down, unless its status, its method or its path say that it counts for no photo.
+
+    The text of a path is its request up to the path's end, method included.
+    """
     status = fields[at.STATUS]
-    counts_as = 0
+    bits = 0
     if status == 200 or status == 206 or status == 304:
-        counts_as |= at.VIEW_STATUS
+        bits |= at.VIEW_STATUS
     if 200 <= status < 300:
-        counts_as |= at.DEED_STATUS
-    if counts_as == 0:
+        bits |= at.DEED_STATUS
+    if bits == 0:
         return
-    end = path_end(text, fields[at.REQUEST], fields[at.REQUEST_END])
-    if end < 0:
+    request = fields[at.REQUEST]
+    path = path_start(text, request, fields[at.REQUEST_END])
+    if path < 0:
         return
-    seed = u64(block[at.SEED])
+    end = path_end(text, path, fields[at.REQUEST_END])
     record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * block[at.RECORD_COUNT])
+    photo = words_at(block[at.FIELDS] + 8 * at.PHOTO)
+    deed = deed_of(text, path, end, path - request, words_at(block[at.RULES]), photo)
+    if deed != at.UNKNOWN and not counts_with(deed, bits):
+        return
     block[at.RECORD_COUNT] += 1
-    record[at.DAY], record[at.COUNTS_AS], record[at.BYTES] = day, counts_as, fields[at.SIZE]
-    _write_text(record, at.PATH_TEXT, text, fields[at.REQUEST], end, seed)
+    record[at.DAY], record[at.DEED], record[at.STATUS_BITS] = day, deed, bits
+    record[at.BYTES] = fields[at.SIZE]
+    seed = u64(block[at.SEED])
+    if deed == at.UNKNOWN:
+        _write_text(record, at.PATH_TEXT, text, request, end, seed)
+    else:
+        _write_text(record, at.SUBJECT, text, photo[0], photo[1], seed + PHOTO_SEED)
     _write_text(record, at.AGENT_TEXT, text, fields[at.AGENT], fields[at.AGENT_END], seed)
     _write_text(record, at.ADDRESS_TEXT, text, start, fields[at.ADDRESS_END], seed)
     referrer = fields[at.REFERRER]
@@ -100,11 +124,19 @@ def _record(block: Words, text: Bytes, start: int, fields: Words, day: int) -> N
 
 
 @compiled
-def _write_text(record: Words, which: int, text: Bytes, start: int, end: int, seed: int) -> None:
+def counts_with(deed: int, status_bits: int) -> bool:
+    """Whether a deed counts with the status of its line."""
+    if deed == at.NO_DEED:
+        return False
+    return status_bits & (at.VIEW_STATUS if deed == at.VIEW else at.DEED_STATUS) != 0
+
+
+@compiled
+def _write_text(record: Words, cell: int, text: Bytes, start: int, end: int, seed: int) -> None:
     """One text of a record: its hash and its span; a span of -1 for none."""
-    cell = at.TEXTS + 2 * which
+    place = at.TEXTS + 2 * cell
     if start < 0:
-        record[cell + 1] = -1
+        record[place + 1] = -1
         return
-    record[cell] = i64(text_hash(text, start, end - start, seed + u64(which)))
-    record[cell + 1] = (start << 32) | (end - start)
+    record[place] = i64(text_hash(text, start, end - start, seed + u64(cell)))
+    record[place + 1] = (start << 32) | (end - start)

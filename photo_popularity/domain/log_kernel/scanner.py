@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from photo_popularity.domain.access_log import BAD_TIME, EMPTY, FOREIGN, MAX_LINE_BYTES, TOO_LONG, Rejected
+from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.log_bytes import BrokenStream, LogBytes
 from photo_popularity.domain.log_kernel import layout as at
-from photo_popularity.domain.log_kernel.memory import BLOCK_BYTES, Block
+from photo_popularity.domain.log_kernel.memory import BLOCK_BYTES, Block, Rules
 from photo_popularity.domain.log_kernel.object_code import Work
 from photo_popularity.domain.log_kernel.store import Meaning, Rows, Store
 
@@ -28,11 +29,13 @@ Tell = Callable[[Rejected], None]
 class File:
     """A log file to scan; afterwards, what was found in it. Moments are seconds since 1970, None without a good line.
 
-    `tell` gets every line that is in no known format, in order.
+    `tell` gets every line that is in no known format, in order. `fails` takes an error of opening or reading the file,
+    after which the scan goes on with the next one; without it the scan ends with the error.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
     tell: Tell
+    fails: Callable[[Exception], None] | None = None
     lines: int = 0
     good: int = 0
     first_moment: int | None = None
@@ -110,11 +113,11 @@ class Blocks:
 class Scanner:
     """Scans logs, one or many at a time; what it learns of paths, agents and addresses it keeps for the next."""
 
-    def __init__(self, work: Work, *, key: bytes, meaning: Meaning, text_bytes: int) -> None:
+    def __init__(self, work: Work, *, key: bytes, meaning: Meaning, rules: Rules, text_bytes: int) -> None:
         seed = secrets.randbits(62)
-        self._work, self._text_bytes = work, text_bytes
+        self._work, self._rules, self._text_bytes = work, rules, text_bytes
         self._store = Store(work, key=key, meaning=meaning)
-        self._blocks = [Block(seed) for _ in range(min(MOST_THREADS, _cpu_count()))]
+        self._blocks = [Block(seed, self._rules) for _ in range(min(MOST_THREADS, _cpu_count()))]
 
     def scan(self, files: Iterable[File]) -> Rows:
         """Scan the files to their ends; raises what opening and reading them does, and InputError."""
@@ -127,17 +130,54 @@ class Scanner:
         return rows
 
 
+class _Reader:
+    """The blocks of some files, one file after the other."""
+
+    def __init__(self, files: Iterable[File]) -> None:
+        self._files = iter(files)
+        self._open = ExitStack()
+        self._file: tuple[File, Blocks] | None = None
+        self._number = 0
+        self.broken: list[tuple[File, Blocks]] = []
+
+    def read(self, block: Block) -> tuple[File, int] | None:
+        """Fill the block; returns whose it is and its number in that file, None when no file has more."""
+        while (file := self._file[0] if self._file else next(self._files, None)) is not None:
+            try:
+                if self._read_of(file, block):
+                    return file, self._number - 1
+            except (OSError, InputError) as error:
+                self.close()
+                if file.fails is None:
+                    raise
+                file.fails(error)
+        return None
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        self._file = None
+        self._open.close()
+
+    def _read_of(self, file: File, block: Block) -> bool:
+        if self._file is None:
+            self._file, self._number = (file, Blocks(self._open.enter_context(file.open()))), 0
+        _, blocks = self._file
+        found = blocks.read(block)
+        self._number += found
+        if blocks.at_end:
+            if blocks.broken:
+                self.broken.append(self._file)
+            self.close()
+        return found
+
+
 class _Scan:
     """Threads at work on some files."""
 
     def __init__(self, work: Work, store: Store, files: Iterable[File], text_bytes: int) -> None:
         self._work, self._store, self._text_bytes = work, store, text_bytes
-        self._reading, self._counting = threading.Lock(), threading.Lock()
-        self._files = iter(files)
-        self._open = ExitStack()
-        self._file: tuple[File, Blocks] | None = None
-        self._number = 0
-        self._ended: list[tuple[File, Blocks]] = []
+        self._reading = threading.Lock()
+        self._reader = _Reader(files)
         self._errors: list[BaseException] = []
 
     def work_through(self, blocks: list[Block]) -> None:
@@ -156,10 +196,10 @@ class _Scan:
         finally:
             for thread in threads:
                 thread.join()
-            self._open.close()
+            self._reader.close()
         if self._errors:
             raise self._errors[0]
-        for file, its in self._ended:
+        for file, its in self._reader.broken:
             file.end(its)
 
     def _run(self, block: Block) -> None:
@@ -172,33 +212,13 @@ class _Scan:
     def _step(self, block: Block) -> bool:
         """Scan one block; False when there is none."""
         with self._reading:
-            if (found := self._read(block)) is None:
+            if (found := self._reader.read(block)) is None:
                 return False
         self._work(at.PARSE_BLOCK, 0, block.address)
         rejected = self._rejected(block)
-        with self._counting:
-            self._store.add(block)
-            file, number = found
-            file.add(number, block, rejected)
+        file, number = found
+        self._store.add(block, lambda: file.add(number, block, rejected))
         return True
-
-    def _read(self, block: Block) -> tuple[File, int] | None:
-        """The file and the number in it of the block that was filled."""
-        while True:
-            if self._file is None:
-                if (file := next(self._files, None)) is None:
-                    return None
-                self._file, self._number = (file, Blocks(self._open.enter_context(file.open()))), 0
-            file, blocks = self._file
-            if found := blocks.read(block):
-                self._number += 1
-            if blocks.at_end:
-                self._open.close()
-                if blocks.broken:
-                    self._ended.append(self._file)
-                self._file = None
-            if found:
-                return file, self._number - 1
 
     def _rejected(self, block: Block) -> list[Rejected]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,11 +41,12 @@ class Store:
 
     def __init__(self, work: Work, *, key: bytes, meaning: Meaning) -> None:
         self._work, self._meaning = work, meaning
+        self._finding, self._counting = threading.Lock(), threading.Lock()
         self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
         self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
         self._arena = self._array(at.ARENA, (1 << 16,))
-        self._keys = self._array(at.ROW_KEYS, (1024,))
-        self._counts = self._array(at.COUNTS, (1024, at.COUNT_WORDS))
+        self._new_texts = self._array(at.NEW_TEXTS, (1024,))
+        self._rows = self._array(at.ROWS, (1024, at.ROW_WORDS))
         self._pairs = self._array(at.PAIRS, (1024,))
         self._visitors = self._array(at.VISITORS, (1024,))
         self._days = self._array(at.DAYS, (at.LATEST_DAY - at.EARLIEST_DAY + 1,))
@@ -57,23 +59,43 @@ class Store:
         self._hash_state[at.HASH_MESSAGE : at.HASH_MESSAGE + 8] = np.frombuffer(key, dtype=np.int64)
         self._call(at.ABSORB_KEY)
 
-    def add(self, block: Block) -> None:
-        """Count a block that has been parsed."""
+    def add(self, block: Block, then: Callable[[], None]) -> None:
+        """Count a block that has been parsed, and call `then` before the next block is counted.
+
+        Several threads may add blocks: while one is counted, the texts of the next are found.
+        """
+        with self._finding:
+            self._find(block)
+            # taken before the other is given away: no block is ever between the two when texts are moved or forgotten
+            self._counting.acquire()
+        try:
+            self._count(block)
+            then()
+        finally:
+            self._counting.release()
+
+    def _find(self, block: Block) -> None:
         words, records = self._words, int(block.words[at.RECORD_COUNT])
+        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1) + _READ_AHEAD
         if words[at.ARENA_USED] > MOST_ARENA_WORDS:
-            self._forget_texts()
-        known = int(words[at.ARENA_USED])
-        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
-        self._arena.reserve(words, known + longest + _READ_AHEAD)
-        self._make_room((self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records))
+            with self._counting:
+                self._forget_texts()
+        if not self._arena.has_room(words[at.ARENA_USED] + longest):
+            with self._counting:
+                self._arena.reserve(words, int(words[at.ARENA_USED]) + longest)
+        self._new_texts.reserve(words, 3 * records)
+        self._make_room(self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records, at.FILL_TEXTS)
         self._call(at.FIND_TEXTS, block)
-        self._resolve(known)
+        self._resolve()
+
+    def _count(self, block: Block) -> None:
+        words, records = self._words, int(block.words[at.RECORD_COUNT])
         most_rows = int(words[at.ROW_COUNT]) + records
         most_visitors = int(words[at.VISITOR_COUNT]) + records
-        self._keys.reserve(words, most_rows)
-        self._counts.reserve(words, most_rows)
+        self._rows.reserve(words, most_rows)
         self._visitors.reserve(words, most_visitors)
-        self._make_room((self._row_slots, most_rows), (self._visitor_slots, most_visitors))
+        self._make_room(self._row_slots, most_rows, at.FILL_ROWS)
+        self._make_room(self._visitor_slots, most_visitors, at.FILL_VISITORS)
         if words[at.PAIR_COUNT] + records > PAIRS_AT_ONCE:
             self._end_run()
         self._pairs.reserve(words, int(words[at.PAIR_COUNT]) + records)
@@ -86,11 +108,12 @@ class Store:
         first, last = int(self._words[at.FIRST_DAY]), int(self._words[at.LAST_DAY])
         lines = self._days.array[first - at.EARLIEST_DAY : last - at.EARLIEST_DAY + 1]
         found = np.flatnonzero(lines)
-        keys = self._keys.array[:count]
+        counted = self._rows.array[:count].copy()
+        keys = counted[:, at.ROW_KEY]
         rows = Rows(
             days=keys >> 32,
             photos=keys & 0xFFFF_FFFF,
-            counts=self._counts.array[:count].copy(),
+            counts=counted[:, : at.ROW_KEY],
             pairs=self._runs,
             visitors=self._visitors.array[: self._words[at.VISITOR_COUNT]].view(np.uint64),
             lines_of_day=dict(zip((found + first).tolist(), lines[found].tolist(), strict=True)),
@@ -113,29 +136,25 @@ class Store:
         self._words[[at.TEXT_COUNT, at.ARENA_USED]] = 0
         self._text_slots.empty()
 
-    def _resolve(self, place: int) -> None:
-        """Ask what the texts from a place of the arena on mean; the kernel itself knows what an address does."""
-        words = memoryview(self._arena.array.data)
-        text = words.cast("B")
-        end = int(self._words[at.ARENA_USED])
-        while place < end:
-            kind, length = words[place + at.TEXT_KIND] & 3, words[place + at.TEXT_KIND] >> 2
-            if kind != at.ADDRESS_TEXT:
-                start = 8 * (place + at.HEADER_WORDS)
-                words[place + at.MEANING] = self._meaning(kind, bytes(text[start : start + length]))
-            place += at.HEADER_WORDS + (length + 7) // 8
+    def _resolve(self) -> None:
+        """Ask what the new texts mean; what an address does the kernel knows itself."""
+        words, meaning = memoryview(self._arena.array.data), self._meaning
+        text, mask = words.cast("B"), (1 << at.KIND_BITS) - 1
+        for place in self._new_texts.array[: self._words[at.NEW_TEXT_COUNT]].tolist():
+            kind, start = words[place + at.TEXT_KIND], 8 * (place + at.HEADER_WORDS)
+            words[place + at.MEANING] = meaning(
+                kind & mask, bytes(text[start : start + (kind >> at.KIND_BITS)])
+            )
+        self._words[at.NEW_TEXT_COUNT] = 0
 
     def _end_run(self) -> None:
         if count := int(self._words[at.PAIR_COUNT]):
             self._runs.add(self._pairs.array[:count])
             self._words[at.PAIR_COUNT] = 0
 
-    def _make_room(self, *wanted: tuple[Slots, int]) -> None:
-        grown = [slots.reserve(items) for slots, items in wanted]
-        if any(grown):
-            for slots in (self._text_slots, self._row_slots, self._visitor_slots):
-                slots.empty()
-            self._call(at.FILL_SLOTS)
+    def _make_room(self, slots: Slots, items: int, fill: int) -> None:
+        if slots.reserve(items):
+            self._call(fill)
 
     def _call(self, operation: int, block: Block | None = None) -> None:
         self._work(operation, address_of(self._words), block.address if block else 0)

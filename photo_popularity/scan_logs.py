@@ -1,0 +1,120 @@
+"""The scan of log files alone, without catalog and assets: the same signals per (day, photo), for people and scripts."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from photo_popularity.domain.access_log import Rejected
+from photo_popularity.domain.behavior_rules import BehaviorRules
+from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.log_kernel.scanner import File
+from photo_popularity.domain.log_scan import printable
+from photo_popularity.domain.log_scanner import scan_days, why_no_kernel
+from photo_popularity.text import counted
+from resources.garbage import no_search_for_garbage
+
+STANDARD_INPUT = "-"
+FORMATS = ("csv", "parquet")
+QUARANTINE_COLUMNS = ("file", "line_number", "reason", "line")
+
+
+@dataclass(frozen=True)
+class ScannedLogs:
+    """The counts of some log files, one row a day and photo, and what is to be told of the files.
+
+    `problems` has a sentence for each file that could not be read to its end.
+    """
+
+    days: pa.Table
+    files: Sequence[File]
+    reasons: Counter[str]
+    problems: Sequence[str]
+    seconds: float
+
+    def summary(self) -> Iterator[str]:
+        """What a person wants to know, line by line."""
+        lines, good = sum(file.lines for file in self.files), sum(file.good for file in self.files)
+        days = len(self.days["day"].unique())
+        yield (
+            f"{counted(len(self.files), 'file')}, {counted(lines, 'line')}: {good:,} good, {lines - good:,} quarantined; "
+            f"{counted(len(self.days), 'row')} for {counted(days, 'day')}, {self.seconds:.2f} s"
+        )
+        for reason, count in self.reasons.most_common():
+            yield f"  {counted(count, 'line')}: {reason}"
+        if missing := why_no_kernel():
+            yield f"  scanned without the compiled kernel, some thirty times slower: {missing}"
+
+
+def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path | None) -> ScannedLogs:
+    """Scan the files, `-` being standard input; the lines in no known format are written to `quarantine` as CSV."""
+    started = time.monotonic()
+    reasons: Counter[str] = Counter()
+    problems: list[str] = []
+    with ExitStack() as stack:
+        write = _quarantine_writer(quarantine, stack)
+
+        def file_of(name: str) -> File:
+            def tell(rejected: Rejected) -> None:
+                reasons[rejected.reason] += 1
+                write(name, rejected)
+
+            return File(
+                open=partial(_opened, name),
+                tell=tell,
+                fails=lambda error: problems.append(f"{name}: {_cause(error)}"),
+            )
+
+        files = [file_of(name) for name in names]
+        with no_search_for_garbage():
+            days = scan_days(files, rules=rules)
+    return ScannedLogs(days, files, reasons, problems, time.monotonic() - started)
+
+
+def write_days(days: pa.Table, form: str, stream: BinaryIO) -> None:
+    """Write the counts in one of FORMATS."""
+    if form == "csv":
+        from pyarrow import compute as arrow_compute
+        from pyarrow import csv as arrow_csv
+
+        odd = arrow_compute.any(arrow_compute.match_substring_regex(days["photo_id"], '[",\r\n]'))
+        quotes = "needed" if odd.as_py() else "none"
+        options = arrow_csv.WriteOptions(quoting_header="none", quoting_style=quotes)
+        arrow_csv.write_csv(days, stream, options)
+    else:
+        from pyarrow import parquet
+
+        parquet.write_table(days, stream, compression="zstd")
+
+
+def _opened(name: str) -> AbstractContextManager[BinaryIO]:
+    if name == STANDARD_INPUT:
+        return nullcontext(sys.stdin.buffer)
+    return Path(name).open("rb", buffering=0)
+
+
+def _cause(error: Exception) -> str:
+    cause = error.strerror if isinstance(error, OSError) else None
+    return cause or str(error)
+
+
+def _quarantine_writer(path: Path | None, stack: ExitStack) -> Callable[[str, Rejected], object]:
+    if path is None:
+        return lambda name, rejected: None
+    try:
+        stream = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+    except OSError as error:
+        raise InputError(f"--quarantine {path}: {error.strerror}; name a file that can be written") from error
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(QUARANTINE_COLUMNS)
+    return lambda name, one: rows.writerow((name, one.line_number, one.reason, printable(one.line)))
