@@ -23,8 +23,7 @@ class HashingReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._raw.read(len(buffer))
-        self._digest.update(data)
-        self.size += len(data)
-        buffer[: len(data)] = data
-        return len(data)
+        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        self._digest.update(memoryview(buffer)[:count])
+        self.size += count
+        return int(count)

@@ -111,7 +111,9 @@ def table_part(
     schema = SCHEMAS[asset]
     version = tables.content_version(table.drop_columns([schema.partition_column]))
     index = (
-        tuple(sorted({str(v) for v in table[schema.index_column].to_pylist()})) if schema.index_column else ()
+        tuple(sorted(map(str, table[schema.index_column].unique().to_pylist())))
+        if schema.index_column
+        else ()
     )
     return Part(version, table, index, detail or {}, of_the_name)
 

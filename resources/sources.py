@@ -22,6 +22,8 @@ from resources.json_object import JsonObject
 from resources.storage import open_folder
 
 CHUNK_BYTES = 1 << 20
+# whoever asks for more at once gets it without a copy
+BUFFER_BYTES = 1 << 16
 UNREADABLE = "unreadable-"
 # folders that the command line has an option for
 WITH_OPTION = ("photos", "logs")
@@ -114,7 +116,7 @@ class FileSource:
         try:
             with path.open("rb") as raw:
                 passing = HashingReader(raw)
-                stream = io.BufferedReader(passing, CHUNK_BYTES)
+                stream = io.BufferedReader(passing, BUFFER_BYTES)
                 try:
                     yield stream, passing
                 finally:

@@ -42,15 +42,23 @@ def _table(values: Mapping[str, Any], schema: TableSchema, *, name: str) -> pa.T
     arrays = []
     for column, field in zip(schema.columns, schema.arrow, strict=True):
         try:
-            array = pa.array(values[column], type=field.type, from_pandas=True)
+            array = _array(values[column], field.type)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{name}.{column}: does not fit {field.type}: {error}") from error
-        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
         if not field.nullable and array.null_count:
             raise ValueError(f"{name}.{column}: {array.null_count} rows are null in a column that may not be")
         arrays.append(array)
     table = pa.Table.from_arrays(arrays, schema=schema.arrow)
     return table if len(table) < 2 else table.sort_by([(column, "ascending") for column in schema.key])
+
+
+def _array(values: Any, data_type: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        # `pa.array` would take every value through Python
+        values = values.combine_chunks()
+        return values if values.type == data_type else values.cast(data_type)
+    array = pa.array(values, type=data_type, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
