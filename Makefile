@@ -51,8 +51,9 @@ torture: .venv/.installed-test ## hundreds of random edit scripts and killed pro
 	@echo "== torture"
 	@$(PYTEST) --dist load tests/torture $(PYTEST_ARGS)
 
-bench: .venv/.installed-test ## how long ticks and runs take, beside Make and DVC
+bench: .venv/.installed-test ## how long ticks and runs take, beside Make and DVC; how fast logs are scanned
 	@$(BIN)/python -m benchmarks.incremental
+	@$(BIN)/python -m benchmarks.logs --megabytes 100
 
 format: .venv/.installed-test ## format the code and mend what lint can mend
 	@$(BIN)/ruff format --quiet .
@@ -99,6 +100,7 @@ PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-color --progre
 	"Installing collected"*) if [ -t 1 ]; then printf '\r  unpacking ...   '; fi;; esac; done; \
 if [ -t 1 ]; then printf '\r                 \r'; fi; \
 PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .; \
+$(BIN)/python -m photo_popularity.domain.log_kernel.object_code; \
 touch $@
 endef
 

@@ -6,6 +6,7 @@ stand inside the commands, so that `query`, `history` and `scan-logs` answer at 
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -189,6 +190,8 @@ def scan_logs(
     """Count views, visitors and the rest per day and photo in log files, by the site's settings, and nothing else."""
     # NumPy would start threads for linear algebra, which wait for it in a loop
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # all objects stay to the end, so that looking for garbage among them would only take time
+    gc.disable()
     from photo_popularity.scan_logs import FORMATS, scan_files, write_days
 
     if form not in FORMATS:
@@ -203,6 +206,7 @@ def scan_logs(
         typer.echo(line, err=True)
     for problem in scanned.problems:
         typer.echo(f"photo-popularity: {problem}", err=True)
+    gc.freeze()
     if scanned.problems:
         raise typer.Exit(1)
 

@@ -22,7 +22,6 @@ from photo_popularity.domain.log_kernel.scanner import File
 from photo_popularity.domain.log_scan import printable
 from photo_popularity.domain.log_scanner import scan_days, why_no_kernel
 from photo_popularity.text import counted
-from resources.garbage import no_search_for_garbage
 
 STANDARD_INPUT = "-"
 FORMATS = ("csv", "parquet")
@@ -76,8 +75,7 @@ def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path |
             )
 
         files = [file_of(name) for name in names]
-        with no_search_for_garbage():
-            days = scan_days(files, rules=rules)
+        days = scan_days(files, rules=rules)
     return ScannedLogs(days, files, reasons, problems, time.monotonic() - started)
 
 

@@ -101,8 +101,8 @@ class KernelScanner:
         from photo_popularity.domain.log_kernel.scanner import Scanner
 
         self._meanings = Meanings(rules)
-        self._photos: dict[str, int] = {}
-        self._photo_ids: list[str] = []
+        self._photos: dict[bytes, int] = {}
+        self._photo_ids: list[bytes] = []
         self._scanner = Scanner(
             work,
             key=visitor_key(salt),
@@ -143,16 +143,18 @@ class KernelScanner:
     def _meaning(self, kind: int, text: bytes) -> int:
         """What a text means, as the kernel's `layout` writes it."""
         if kind == at.PHOTO_TEXT:
-            return self._photo_number(text.decode("ascii")) << at.DEED_BITS
+            return self._photo_number(text) << at.DEED_BITS
         if kind == at.PATH_TEXT:
             method, _, path = text.partition(b" ")
             deed, photo_id = self._meanings.deed(method, path)
-            return (self._photo_number(photo_id) << at.DEED_BITS | DEEDS[deed]) if deed else at.NO_DEED
+            return (
+                (self._photo_number(photo_id.encode()) << at.DEED_BITS | DEEDS[deed]) if deed else at.NO_DEED
+            )
         if kind == at.AGENT_TEXT:
             return int(self._meanings.is_robot(text))
         return int(self._meanings.is_external(text))
 
-    def _photo_number(self, photo_id: str) -> int:
+    def _photo_number(self, photo_id: bytes) -> int:
         number = self._photos.setdefault(photo_id, len(self._photos))
         if number == len(self._photo_ids):
             self._photo_ids.append(photo_id)
@@ -213,16 +215,16 @@ class _Arranged:
     place: np.ndarray
 
 
-def _arranged(rows: Rows, photo_ids: Sequence[str], *, with_other_lines: bool = False) -> _Arranged:
-    days, photos, counts = rows.days, rows.photos, [rows.counts[:, place] for place in range(len(COUNTS) + 1)]
+def _arranged(rows: Rows, photo_ids: Sequence[bytes], *, with_other_lines: bool = False) -> _Arranged:
+    days, photos, counts = rows.days, rows.photos, rows.counts
     if with_other_lines:
         # they stand under the number after the last photo's, whose name is null and whose rank the highest
         other_days, other_lines = _lines_about_no_photo(rows)
         days = np.concatenate([days, other_days])
         photos = np.concatenate([photos, np.full(len(other_days), len(photo_ids))])
-        nothing = np.zeros(len(other_days), dtype=np.int64)
-        counts = [np.concatenate([column, nothing]) for column in counts]
-        counts[at.LINES_COUNT][len(rows.days) :] = other_lines
+        others = np.zeros((len(other_days), counts.shape[1]), dtype=np.int64)
+        others[:, at.LINES_COUNT] = other_lines
+        counts = np.concatenate([counts, others])
     names, used = _names(photos, photo_ids)
     ranks = np.zeros(len(photo_ids) + 1, dtype=np.int64)
     ranks[used[np.frombuffer(pc.sort_indices(names).buffers()[1], np.uint64, len(used))]] = np.arange(
@@ -236,7 +238,7 @@ def _arranged(rows: Rows, photo_ids: Sequence[str], *, with_other_lines: bool = 
     return _Arranged(
         days=_column(days[order].astype(np.int32), pa.date32()),
         photo_ids=names.take(_column(number[photos[order]], pa.int64())),
-        counts=[_column(column[order], pa.int64()) for column in counts],
+        counts=[_column(column, pa.int64()) for column in counts[order].T],
         place=place,
     )
 
@@ -246,12 +248,12 @@ def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _names(photos: np.ndarray, photo_ids: Sequence[str]) -> tuple[pa.Array, np.ndarray]:
+def _names(photos: np.ndarray, photo_ids: Sequence[bytes]) -> tuple[pa.Array, np.ndarray]:
     """The names of the photos that occur, the number after the last photo's having none, and their numbers."""
     used = np.flatnonzero(np.bincount(photos, minlength=len(photo_ids) + 1))
-    texts = [photo_ids[photo].encode() for photo in used.tolist() if photo < len(photo_ids)]
+    texts = [photo_ids[photo] for photo in used.tolist() if photo < len(photo_ids)]
     offsets = np.zeros(len(used) + 1, dtype=np.int32)
-    np.cumsum([len(text) for text in texts], out=offsets[1 : len(texts) + 1])
+    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=offsets[1 : len(texts) + 1])
     offsets[len(texts) + 1 :] = offsets[len(texts)]
     valid = np.packbits(used < len(photo_ids), bitorder="little")
     buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]

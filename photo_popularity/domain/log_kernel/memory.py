@@ -90,13 +90,9 @@ class Array:
     place: int
     array: np.ndarray
 
-    def has_room(self, length: int) -> bool:
-        """Whether so many items fit without a move."""
-        return length <= len(self.array)
-
     def reserve(self, words: np.ndarray, length: int) -> None:
         """Make room for `length` items, keeping what is there."""
-        if self.has_room(length):
+        if length <= len(self.array):
             return
         grown = np.empty((max(length, 2 * len(self.array)), *self.array.shape[1:]), dtype=self.array.dtype)
         grown[: len(self.array)] = self.array

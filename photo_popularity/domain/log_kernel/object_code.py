@@ -18,7 +18,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-FOLDER_VARIABLE = "PHOTO_POPULARITY_KERNEL_FOLDER"
 _HERE = Path(__file__).resolve().parent
 # Instructions that every CPU of a level has; the first whose features are all there is taken.
 _LEVELS = {
@@ -62,7 +61,11 @@ def _load_once() -> Work | NoKernel:
 def compile_apart(level: str) -> bytes:
     """The name of the kernel's function, a newline, and the object file, made in another process; raises NoKernel."""
     variables = {**os.environ, "NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
-    command = [sys.executable, "-c", f"from {__name__} import {write.__name__}; {write.__name__}()"]
+    command = [
+        sys.executable,
+        "-c",
+        f"from {__package__}.object_code import {write.__name__} as write; write()",
+    ]
     done = subprocess.run(command, env=variables, cwd=_HERE.parents[2], capture_output=True, check=False)
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
@@ -137,8 +140,6 @@ def _file_name(level: str) -> str:
 
 
 def _folders() -> Iterator[Path]:
-    if given := os.environ.get(FOLDER_VARIABLE):
-        yield Path(given)
     yield _HERE / "__pycache__"
     cache_home = os.environ.get("XDG_CACHE_HOME")
     yield (Path(cache_home) if cache_home else Path.home() / ".cache") / "photo-popularity"
@@ -154,3 +155,15 @@ def _kept(file: Path, code: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def main() -> None:
+    """Compile the kernel now, so that no run has to: for installations and images."""
+    try:
+        load()
+    except NoKernel as missing:
+        print(f"Logs are scanned without the compiled kernel, some thirty times slower: {missing}")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,7 +21,7 @@ class PairRuns:
         self._files: list[IO[bytes]] = []
 
     def add(self, pairs: np.ndarray) -> None:
-        """Add pairs in any order, of which there may be several alike."""
+        """Add pairs in any order, of which there may be several alike; they are sorted where they lie."""
         self._runs.append(_distinct(pairs))
         while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
             self._runs.append(_distinct(np.concatenate([self._runs.pop(), self._runs.pop()])))
@@ -55,5 +55,8 @@ class PairRuns:
 
 def _distinct(pairs: np.ndarray) -> np.ndarray:
     # np.unique asks a hash table first, which takes several times as long as the sort
-    ordered = np.sort(pairs)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    pairs.sort()
+    is_first = np.empty(len(pairs), dtype=bool)
+    is_first[:1] = True
+    np.not_equal(pairs[1:], pairs[:-1], out=is_first[1:])
+    return pairs[is_first]

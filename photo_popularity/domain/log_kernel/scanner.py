@@ -1,13 +1,15 @@
-"""Logs through the kernel: blocks are read one after the other, parsed side by side, and counted one at a time."""
+"""Logs through the kernel: blocks are read one after the other, parsed side by side, and counted by one thread."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import BinaryIO
 
 from photo_popularity.domain.access_log import BAD_TIME, EMPTY, FOREIGN, MAX_LINE_BYTES, TOO_LONG, Rejected
@@ -18,8 +20,9 @@ from photo_popularity.domain.log_kernel.memory import BLOCK_BYTES, Block, Rules
 from photo_popularity.domain.log_kernel.object_code import Work
 from photo_popularity.domain.log_kernel.store import Meaning, Rows, Store
 
-# reading and counting are done by one thread at a time, so more threads would only wait
+# one reads and one counts at a time, so more threads would only wait
 MOST_THREADS = 4
+SWITCH_SECONDS = 0.0005
 REASONS = {at.EMPTY: EMPTY, at.TOO_LONG: TOO_LONG, at.FOREIGN: FOREIGN, at.BAD_TIME: BAD_TIME}
 
 Tell = Callable[[Rejected], None]
@@ -117,13 +120,15 @@ class Scanner:
         seed = secrets.randbits(62)
         self._work, self._rules, self._text_bytes = work, rules, text_bytes
         self._store = Store(work, key=key, meaning=meaning)
-        self._blocks = [Block(seed, self._rules) for _ in range(min(MOST_THREADS, _cpu_count()))]
+        self._threads = max(min(MOST_THREADS, _cpu_count()) - 1, 1)
+        # one is counted, and one waits to be counted
+        self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 2)]
 
     def scan(self, files: Iterable[File]) -> Rows:
         """Scan the files to their ends; raises what opening and reading them does, and InputError."""
         scan = _Scan(self._work, self._store, files, self._text_bytes)
         try:
-            scan.work_through(self._blocks)
+            scan.work_through(self._blocks, self._threads)
         finally:
             # also after an error: what was counted until then is nobody's
             rows = self._store.take_rows()
@@ -171,54 +176,88 @@ class _Reader:
         return found
 
 
+@dataclass(frozen=True)
+class _Parsed:
+    """A block with its place: the file, and the number in it."""
+
+    block: Block
+    file: File
+    number: int
+    rejected: list[Rejected]
+
+
 class _Scan:
-    """Threads at work on some files."""
+    """Threads at work on some files: one counts, so that the store stays in its core's cache, the others read and parse."""
 
     def __init__(self, work: Work, store: Store, files: Iterable[File], text_bytes: int) -> None:
         self._work, self._store, self._text_bytes = work, store, text_bytes
-        self._reading = threading.Lock()
-        self._reader = _Reader(files)
-        self._errors: list[BaseException] = []
+        self._reading, self._reader = threading.Lock(), _Reader(files)
+        self._free: SimpleQueue[Block] = SimpleQueue()
+        self._done: SimpleQueue[_Parsed | BaseException | None] = SimpleQueue()
+        self._stopped = False
 
-    def work_through(self, blocks: list[Block]) -> None:
-        """Read, parse and count until the files end; other threads join in when one block is not all."""
-        threads: list[threading.Thread] = []
+    def work_through(self, blocks: list[Block], threads: int) -> None:
+        """Read, parse and count until the files end; other threads come in when one block is not all."""
+        first, *others = blocks
         try:
-            if self._step(blocks[0]) and self._step(blocks[0]):
-                threads = [threading.Thread(target=self._run, args=(block,)) for block in blocks[1:]]
-                for thread in threads:
-                    thread.start()
-            while not self._errors and self._step(blocks[0]):
-                pass
-        except BaseException as error:
-            self._errors.append(error)
-            raise
+            if (parsed := self._parse(first)) is not None:
+                self._count(parsed)
+                if (parsed := self._parse(first)) is not None:
+                    self._work_together(parsed, others, threads)
         finally:
-            for thread in threads:
-                thread.join()
             self._reader.close()
-        if self._errors:
-            raise self._errors[0]
         for file, its in self._reader.broken:
             file.end(its)
 
-    def _run(self, block: Block) -> None:
+    def _work_together(self, parsed: _Parsed, others: list[Block], threads: int) -> None:
+        parsers = [threading.Thread(target=self._keep_parsing) for _ in range(threads)]
+        for block in others:
+            self._free.put(block)
+        interval = sys.getswitchinterval()
+        # whoever comes back from the kernel would wait five milliseconds for another's Python, the time of some blocks
+        sys.setswitchinterval(SWITCH_SECONDS)
+        for parser in parsers:
+            parser.start()
         try:
-            while not self._errors and self._step(block):
-                pass
-        except BaseException as error:  # noqa: BLE001 -- raised anew in the thread that waits for this one
-            self._errors.append(error)
+            self._count(parsed)
+            self._free.put(parsed.block)
+            at_work = threads
+            while at_work:
+                if (found := self._done.get()) is None:
+                    at_work -= 1
+                elif isinstance(found, BaseException):
+                    raise found
+                else:
+                    self._count(found)
+                    self._free.put(found.block)
+        finally:
+            self._stopped = True
+            sys.setswitchinterval(interval)
+            # a parser may wait for a block, and finds that it is not wanted
+            for block in others:
+                self._free.put(block)
+            for parser in parsers:
+                parser.join()
 
-    def _step(self, block: Block) -> bool:
-        """Scan one block; False when there is none."""
+    def _keep_parsing(self) -> None:
+        try:
+            while not self._stopped and (parsed := self._parse(self._free.get())) is not None:
+                self._done.put(parsed)
+            self._done.put(None)
+        except BaseException as error:  # noqa: BLE001 -- raised anew in the thread that counts
+            self._done.put(error)
+
+    def _parse(self, block: Block) -> _Parsed | None:
+        """Read and parse the next block; None when there is none."""
         with self._reading:
-            if (found := self._reader.read(block)) is None:
-                return False
+            if self._stopped or (found := self._reader.read(block)) is None:
+                return None
         self._work(at.PARSE_BLOCK, 0, block.address)
-        rejected = self._rejected(block)
-        file, number = found
-        self._store.add(block, lambda: file.add(number, block, rejected))
-        return True
+        return _Parsed(block, *found, self._rejected(block))
+
+    def _count(self, parsed: _Parsed) -> None:
+        self._store.add(parsed.block)
+        parsed.file.add(parsed.number, parsed.block, parsed.rejected)
 
     def _rejected(self, block: Block) -> list[Rejected]:
         return [

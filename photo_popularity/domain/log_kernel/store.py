@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ MOST_ARENA_WORDS = 3 << 20
 # visitors are kept from file to file up to so many
 MOST_VISITORS = 1 << 21
 PAIRS_AT_ONCE = 1 << 19
+# memory that is not touched costs nothing, and arrays that need not grow are not copied
+LIKELY_ROWS = 1 << 19
 _READ_AHEAD = 64
 
 Meaning = Callable[[int, bytes], int]
@@ -41,14 +42,13 @@ class Store:
 
     def __init__(self, work: Work, *, key: bytes, meaning: Meaning) -> None:
         self._work, self._meaning = work, meaning
-        self._finding, self._counting = threading.Lock(), threading.Lock()
         self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
         self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
-        self._arena = self._array(at.ARENA, (1 << 16,))
+        self._arena = self._array(at.ARENA, (MOST_ARENA_WORDS,))
         self._new_texts = self._array(at.NEW_TEXTS, (1024,))
-        self._rows = self._array(at.ROWS, (1024, at.ROW_WORDS))
-        self._pairs = self._array(at.PAIRS, (1024,))
-        self._visitors = self._array(at.VISITORS, (1024,))
+        self._rows = self._array(at.ROWS, (LIKELY_ROWS, at.ROW_WORDS))
+        self._pairs = self._array(at.PAIRS, (PAIRS_AT_ONCE,))
+        self._visitors = self._array(at.VISITORS, (LIKELY_ROWS,))
         self._days = self._array(at.DAYS, (at.LATEST_DAY - at.EARLIEST_DAY + 1,))
         self._text_slots = Slots(self._words, at.TEXT_SLOTS, at.TEXT_MASK)
         self._row_slots = Slots(self._words, at.ROW_SLOTS, at.ROW_MASK)
@@ -59,30 +59,17 @@ class Store:
         self._hash_state[at.HASH_MESSAGE : at.HASH_MESSAGE + 8] = np.frombuffer(key, dtype=np.int64)
         self._call(at.ABSORB_KEY)
 
-    def add(self, block: Block, then: Callable[[], None]) -> None:
-        """Count a block that has been parsed, and call `then` before the next block is counted.
-
-        Several threads may add blocks: while one is counted, the texts of the next are found.
-        """
-        with self._finding:
-            self._find(block)
-            # taken before the other is given away: no block is ever between the two when texts are moved or forgotten
-            self._counting.acquire()
-        try:
-            self._count(block)
-            then()
-        finally:
-            self._counting.release()
+    def add(self, block: Block) -> None:
+        """Count a block that has been parsed."""
+        self._find(block)
+        self._count(block)
 
     def _find(self, block: Block) -> None:
         words, records = self._words, int(block.words[at.RECORD_COUNT])
-        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1) + _READ_AHEAD
         if words[at.ARENA_USED] > MOST_ARENA_WORDS:
-            with self._counting:
-                self._forget_texts()
-        if not self._arena.has_room(words[at.ARENA_USED] + longest):
-            with self._counting:
-                self._arena.reserve(words, int(words[at.ARENA_USED]) + longest)
+            self._forget_texts()
+        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
+        self._arena.reserve(words, int(words[at.ARENA_USED]) + longest + _READ_AHEAD)
         self._new_texts.reserve(words, 3 * records)
         self._make_room(self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records, at.FILL_TEXTS)
         self._call(at.FIND_TEXTS, block)
@@ -102,13 +89,13 @@ class Store:
         self._call(at.COUNT_BLOCK, block)
 
     def take_rows(self) -> Rows:
-        """Everything counted since the last time."""
+        """Everything counted since the last time, to be used before the next block is counted."""
         self._end_run()
         count = int(self._words[at.ROW_COUNT])
         first, last = int(self._words[at.FIRST_DAY]), int(self._words[at.LAST_DAY])
         lines = self._days.array[first - at.EARLIEST_DAY : last - at.EARLIEST_DAY + 1]
         found = np.flatnonzero(lines)
-        counted = self._rows.array[:count].copy()
+        counted = self._rows.array[:count]
         keys = counted[:, at.ROW_KEY]
         rows = Rows(
             days=keys >> 32,
