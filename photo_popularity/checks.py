@@ -81,10 +81,11 @@ def _build(
         keys = partitions_of_run(context.run.tags, definition, context.instance)
         checked = Checked.read(storage, asset, keys or None)
         result = evaluate(rule, checked, severity)
-        parts = checked.by_key() if len(keys) != 1 else {keys[0]: checked}
+        # rows that hold the rule together hold it apart, and need not be taken apart
+        whole = dict.fromkeys(keys if len(keys) == 1 else checked.keys, checked)
+        parts = whole if result.passed or len(whole) == 1 else checked.by_key()
         found = {
-            key: result if result.passed or len(parts) == 1 else evaluate(rule, part, severity)
-            for key, part in parts.items()
+            key: result if part is checked else evaluate(rule, part, severity) for key, part in parts.items()
         }
         if len(keys) != 1:
             targets = checked_materializations(context.instance, asset, list(parts))

@@ -37,7 +37,7 @@ class Finding:
 class Checked:
     """What a rule looks at: the rows of some partitions of an asset, and what they are compared with.
 
-    The rows of a model are its nights, `day`, with its `card`.
+    The rows of a model are its nights, `day`, with its `card`. Columns of lists are left out: no rule is about them.
     """
 
     asset: str
@@ -53,7 +53,7 @@ class Checked:
         outputs = snapshot.readable(asset)
         wanted = outputs if keys is None else storage.pipeline.by_asset[asset].within(keys, outputs)
         present = [key for key in wanted if key in outputs]
-        rows = storage.read_table(asset, {key: outputs[key] for key in present})
+        rows = storage.read_table(asset, {key: outputs[key] for key in present}, with_lists=False)
         if not isinstance(rows, pd.DataFrame):
             cards = [{"day": pd.Timestamp(night), "card": dict(model.card)} for night, model in rows.items()]
             rows = pd.DataFrame(cards, columns=["day", "card"])
@@ -78,6 +78,12 @@ class Checked:
             rows = {f"{night:%Y-%m-%d}": its for night, its in self.rows.groupby("day")}
         for partition in self.partitions:
             yield replace(self, rows=rows.get(partition, self.rows.iloc[:0]), partitions=[partition])
+
+    @property
+    def keys(self) -> list[str]:
+        """Dagster's partitions that they belong to."""
+        grain = self.storage.pipeline.by_asset[self.asset].grain
+        return list(dict.fromkeys(grain(partition) for partition in self.partitions))
 
     def by_key(self) -> dict[str, Checked]:
         """The same, by Dagster's partition."""

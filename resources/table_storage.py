@@ -336,13 +336,17 @@ class TableStorage:
         name = SCHEMAS[asset].partition_column
         return {key: table.drop_columns([name]) for key, table in self.rows(asset, chosen).items()}
 
-    def read_table(self, asset: str, outputs: Mapping[str, Output]) -> pd.DataFrame | dict[str, ModelFile]:
-        """The rows of these outputs in one frame; for a model, the models by partition."""
+    def read_table(
+        self, asset: str, outputs: Mapping[str, Output], *, with_lists: bool = True
+    ) -> pd.DataFrame | dict[str, ModelFile]:
+        """The rows of these outputs in one frame, columns of lists in it or not; for a model, the models by partition."""
         if asset not in SCHEMAS:
             return {key: self._read_model(key, output) for key, output in outputs.items()}
         made = {key: output for key, output in outputs.items() if not output.quarantined}
         empty = SCHEMAS[asset].arrow.empty_table()
-        return tables.to_frame(pa.concat_tables([empty, *self.rows(asset, made).values()]))
+        table = pa.concat_tables([empty, *self.rows(asset, made).values()])
+        lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
+        return tables.to_frame(table if with_lists else table.drop_columns(lists))
 
     def rows(self, asset: str, outputs: Mapping[str, Output]) -> dict[str, pa.Table]:
         """The rows of each of these outputs; a stored file that holds several of them is read once."""
