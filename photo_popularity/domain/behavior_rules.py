@@ -60,6 +60,7 @@ class BehaviorRules:
                 raise InputError(
                     f"{name} is {value!r}, but has to be a list, each {wanted}; correct the setting"
                 )
+            object.__setattr__(self, name, tuple(value))
         if not self.image_extensions:
             raise InputError("image_extensions is empty, so no view could ever count; name at least one")
         RobotDetector(self.robot_patterns)

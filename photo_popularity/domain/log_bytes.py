@@ -6,20 +6,24 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from photo_popularity.domain.errors import InputError
 
 TRUNCATED = "compressed stream is truncated: this line and what followed is lost"
+UNREADABLE = "file cannot be read on: this line and what followed is lost"
 CORRUPT = "compressed stream is corrupt: this line and what followed is lost"
 # a hostile frame may ask for gigabytes of memory; `zstd --ultra -22` asks for this much
 MAX_ZSTD_WINDOW_LOG = 27
 
 _FED_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
-_LONGEST_MAGIC = 4
+_LONGEST_MAGIC = 10
+_LONGEST_HEADER = 1 << 20
 _FOREIGN = {
     "xz": re.compile(rb"\xfd7zXZ\x00"),
     "bzip2": re.compile(rb"BZh[1-9]1AY&SY"),
@@ -32,15 +36,20 @@ class BrokenStream(Exception):
 
 
 class LogBytes:
-    """The bytes of a log: plain, gzip or zstd; members and frames follow each other.
-
-    Raises InputError when the file is compressed in another way.
-    """
+    """The bytes of a log: plain, gzip or zstd; members and frames follow each other."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._pieces: Iterator[bytes] | None = None
-        start = stream.read(_FED_BYTES)
+        self._ahead = memoryview(b"")
+        self._is_open = False
+
+    def _open(self) -> None:
+        """Find out how the stream is compressed."""
+        self._is_open = True
+        stream, start = self._stream, b""
+        while len(start) < _LONGEST_MAGIC and (more := stream.read(_FED_BYTES)):
+            start += more
         for kind, magic in _FOREIGN.items():
             if magic.match(start):
                 raise InputError(
@@ -52,7 +61,12 @@ class LogBytes:
                 self._pieces, self._ahead = _inflated(stream, start, compression()), memoryview(b"")
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer or a part of it; 0 at the end. Raises BrokenStream after the last byte that can be had."""
+        """Fill the buffer or a part of it; 0 at the end. Raises BrokenStream after the last byte that can be had.
+
+        Raises InputError at once when the file is compressed in another way.
+        """
+        if not self._is_open:
+            self._open()
         if self._pieces is not None and not self._ahead:
             self._ahead = memoryview(next(self._pieces, b""))
         if self._ahead or self._pieces is not None:
@@ -80,23 +94,64 @@ class _Compression(Protocol):
 
     magic: re.Pattern[bytes]
     padding: bytes
-    error: type[Exception]
+    errors: tuple[type[Exception], ...]
+
+    def has_header(self, start: bytes) -> bool:
+        """Whether the header of a member is all there."""
 
     def start(self) -> _Member: ...
+    def start_slowly(self) -> _Member:
+        """One that gives every byte before an error when it is fed one at a time."""
 
 
 class _Gzip:
     magic, padding = re.compile(rb"\x1f\x8b"), b"\0"
+    _EXTRA, _NAME, _COMMENT, _CHECKSUM = 4, 8, 16, 2
 
     def __init__(self) -> None:
         # isal inflates several times as fast as zlib
         from isal import igzip_lib
 
-        self.error: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
+        self.errors: tuple[type[Exception], ...] = (igzip_lib.IsalError, zlib.error)  # type: ignore[assignment]
         self._library = igzip_lib
+
+    def has_header(self, start: bytes) -> bool:
+        """isal misreads some headers that come in two parts."""
+        end, flags = 10, start[3] if len(start) > 3 else 0
+        if flags & self._EXTRA:
+            end += 2 + int.from_bytes(start[end : end + 2], "little")
+        for _ in range(bool(flags & self._NAME) + bool(flags & self._COMMENT)):
+            if not (end := start.find(b"\0", end) + 1):
+                return False
+        return len(start) >= end + (2 if flags & self._CHECKSUM else 0)
 
     def start(self) -> _Member:
         return self._library.IgzipDecompressor(flag=self._library.DECOMP_GZIP)
+
+    def start_slowly(self) -> _Member:
+        return _ZlibMember()
+
+
+class _ZlibMember:
+    """zlib with the manners of isal."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
 
 
 class _Zstd:
@@ -108,12 +163,18 @@ class _Zstd:
             from compression import zstd
         else:
             from backports import zstd
-        self.error: type[Exception] = zstd.ZstdError
+        self.errors: tuple[type[Exception], ...] = (zstd.ZstdError,)
         self._library = zstd
 
     def start(self) -> _Member:
         limit: dict[int, int] = {self._library.DecompressionParameter.window_log_max: MAX_ZSTD_WINDOW_LOG}
         return self._library.ZstdDecompressor(options=limit)
+
+    def has_header(self, start: bytes) -> bool:
+        return len(start) >= 4
+
+    def start_slowly(self) -> _Member:
+        return self.start()
 
 
 def _inflated(stream: BinaryIO, fed: bytes, compression: _Compression) -> Iterator[bytes]:
@@ -122,7 +183,11 @@ def _inflated(stream: BinaryIO, fed: bytes, compression: _Compression) -> Iterat
         stream = _copied(stream, fed)
     at = 0  # where `fed` begins in the stream
     while fed:
-        while len(fed) < _LONGEST_MAGIC and (more := stream.read(_FED_BYTES)):
+        while (
+            not compression.has_header(fed)
+            and len(fed) < _LONGEST_HEADER
+            and (more := stream.read(_FED_BYTES))
+        ):
             fed += more
         if not compression.magic.match(fed):
             raise BrokenStream(CORRUPT)
@@ -134,7 +199,7 @@ def _inflated(stream: BinaryIO, fed: bytes, compression: _Compression) -> Iterat
                 for piece in _drained(member, fed):
                     delivered += len(piece)
                     yield piece
-            except compression.error:
+            except compression.errors:
                 stream.seek(member_at)
                 before = at - member_at
                 yield from _up_to_the_error(stream, compression, before, fed=fed, delivered=delivered)
@@ -173,7 +238,7 @@ def _up_to_the_error(
 
     The stream stands at the member's beginning, `before` bytes before `fed`.
     """
-    member, given = compression.start(), 0
+    member, given = compression.start_slowly(), 0
     pieces = (stream.read(min(_FED_BYTES, before - at)) for at in range(0, before, _FED_BYTES))
     try:
         for one in chain(pieces, (fed[i : i + 1] for i in range(len(fed)))):
@@ -182,8 +247,41 @@ def _up_to_the_error(
                 if given > delivered:
                     yield piece[-(given - delivered) :]
                     delivered = given
-    except compression.error:
+    except compression.errors:
         return
+
+
+def up_to_error(stream: BinaryIO, fails: Callable[[Exception], None] | None) -> BinaryIO:
+    """The stream as a broken one from where it cannot be read on, `fails` being told why; the same without `fails`."""
+    return stream if fails is None else cast(BinaryIO, _UpToError(stream, fails))
+
+
+class _UpToError:
+    def __init__(self, stream: BinaryIO, fails: Callable[[Exception], None]) -> None:
+        self._stream, self._fails = stream, fails
+
+    def read(self, size: int) -> bytes:
+        with self._told():
+            return self._stream.read(size)
+
+    def readinto(self, buffer: memoryview) -> int:
+        with self._told():
+            return self._stream.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def seek(self, position: int) -> int:
+        with self._told():
+            return self._stream.seek(position)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._fails(error)
+            raise BrokenStream(UNREADABLE) from error
 
 
 def _copied(stream: BinaryIO, start: bytes) -> BinaryIO:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from photo_popularity.domain.behavior_rules import COUNTS, BehaviorRules, Meanings, visitor_key
 from photo_popularity.domain.errors import InputError
+from photo_popularity.domain.log_bytes import up_to_error
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.memory import Rules
 from photo_popularity.domain.log_kernel.object_code import NoKernel, load
@@ -113,9 +114,9 @@ class KernelScanner:
         self._lock = threading.Lock()
 
     @property
-    def is_full(self) -> bool:
-        """Whether it has seen so much that a new one should take its place."""
-        return len(self._photos) > MOST_PHOTOS
+    def is_spent(self) -> bool:
+        """Whether a new one should take its place: it has seen very much, or was interrupted."""
+        return len(self._photos) > MOST_PHOTOS or not self._scanner.is_whole
 
     def signals(self, file: File, salt_version: str) -> pa.Table:
         """Scan one file: its signals, as SIGNALS."""
@@ -179,9 +180,10 @@ def _kept_scanner(rules: BehaviorRules, salt: str) -> KernelScanner:
 
 def _scanner(rules: BehaviorRules, salt: str) -> KernelScanner:
     scanner = _kept_scanner(rules, salt)
-    if scanner.is_full:
-        _kept_scanner.cache_clear()
-    return scanner
+    if not scanner.is_spent:
+        return scanner
+    _kept_scanner.cache_clear()
+    return _kept_scanner(rules, salt)
 
 
 def _days_by_reference(files: Iterable[File], rules: BehaviorRules) -> pa.Table:
@@ -192,13 +194,17 @@ def _days_by_reference(files: Iterable[File], rules: BehaviorRules) -> pa.Table:
     for file in files:
         try:
             with file.open() as stream:
-                scan = scan_by_reference(stream, rules=rules, salt="", salt_version="", tell=file.tell)
+                readable = up_to_error(stream, file.fails)
+                scan = scan_by_reference(readable, rules=rules, salt="", salt_version="", tell=file.tell)
         except (OSError, InputError) as error:
             if file.fails is None:
                 raise
             file.fails(error)
             continue
         file.lines, file.good = scan.lines, scan.good
+        if scan.first_moment and scan.last_moment:
+            file.first_moment = int(scan.first_moment.timestamp())
+            file.last_moment = int(scan.last_moment.timestamp())
         signals.append(scan.signals)
     frame = tables.to_frame(pa.concat_tables(signals))
     merged = merge_signals(frame, list(frame["day"].unique()))

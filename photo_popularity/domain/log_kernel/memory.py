@@ -56,7 +56,8 @@ class Block:
         self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int64)
         self._day_runs = np.empty((most, 2), dtype=np.int64)
         self._fields = np.empty(at.FIELD_WORDS, dtype=np.int64)
-        self._clock = np.zeros(at.CLOCK_WORDS, dtype=np.int64)
+        # bytes that no time has
+        self._clock = np.full(at.CLOCK_WORDS, -1, dtype=np.int64)
         self.words = np.zeros(at.BLOCK_WORDS, dtype=np.int64)
         for place, array in (
             (at.BUFFER, self._buffer),

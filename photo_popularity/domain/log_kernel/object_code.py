@@ -14,10 +14,12 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+DIGEST_BYTES = 32
 _HERE = Path(__file__).resolve().parent
 # Instructions that every CPU of a level has; the first whose features are all there is taken.
 _LEVELS = {
@@ -48,8 +50,8 @@ def _load_once() -> Work | NoKernel:
         level = _level()
         name = _file_name(level)
         for folder in _folders():
-            if (file := folder / name).is_file():
-                return _loaded(file.read_bytes())
+            if code := _read(folder / name):
+                return _loaded(code)
         code = compile_apart(level)
         # kept in the first folder where this user may write
         any(_kept(folder / name, code) for folder in _folders())
@@ -141,8 +143,26 @@ def _file_name(level: str) -> str:
 
 def _folders() -> Iterator[Path]:
     yield _HERE / "__pycache__"
-    cache_home = os.environ.get("XDG_CACHE_HOME")
-    yield (Path(cache_home) if cache_home else Path.home() / ".cache") / "photo-popularity"
+    if cache_home := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(cache_home) / "photo-popularity"
+        return
+    # a user without a home has no such folder
+    with suppress(RuntimeError):
+        yield Path.home() / ".cache" / "photo-popularity"
+
+
+def _read(file: Path) -> bytes:
+    """The code in a file; nothing when there is none, or another than was kept: that would end the process."""
+    try:
+        kept = file.read_bytes()
+    except OSError:
+        return b""
+    code = kept[DIGEST_BYTES:]
+    return code if kept[:DIGEST_BYTES] == _digest(code) else b""
+
+
+def _digest(code: bytes) -> bytes:
+    return hashlib.sha256(code).digest()
 
 
 def _kept(file: Path, code: bytes) -> bool:
@@ -150,7 +170,7 @@ def _kept(file: Path, code: bytes) -> bool:
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(code)
+        aside.write_bytes(_digest(code) + code)
         aside.replace(file)
     except OSError:
         return False

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from photo_popularity.domain.access_log import BAD_TIME, EMPTY, FOREIGN, MAX_LINE_BYTES, TOO_LONG, Rejected
 from photo_popularity.domain.errors import InputError
-from photo_popularity.domain.log_bytes import BrokenStream, LogBytes
+from photo_popularity.domain.log_bytes import BrokenStream, LogBytes, up_to_error
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.memory import BLOCK_BYTES, Block, Rules
 from photo_popularity.domain.log_kernel.object_code import Work
@@ -32,8 +32,8 @@ Tell = Callable[[Rejected], None]
 class File:
     """A log file to scan; afterwards, what was found in it. Moments are seconds since 1970, None without a good line.
 
-    `tell` gets every line that is in no known format, in order. `fails` takes an error of opening or reading the file,
-    after which the scan goes on with the next one; without it the scan ends with the error.
+    `tell` gets every line that is in no known format, in order. `fails` takes an error of opening or reading the file:
+    the lines before it count, and the scan goes on with the next one. Without `fails` the scan ends with the error.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
@@ -124,6 +124,11 @@ class Scanner:
         # one is counted, and one waits to be counted
         self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 2)]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it can be used again: no error or interruption has left its memory half written."""
+        return self._store.is_whole
+
     def scan(self, files: Iterable[File]) -> Rows:
         """Scan the files to their ends; raises what opening and reading them does, and InputError."""
         scan = _Scan(self._work, self._store, files, self._text_bytes)
@@ -165,7 +170,8 @@ class _Reader:
 
     def _read_of(self, file: File, block: Block) -> bool:
         if self._file is None:
-            self._file, self._number = (file, Blocks(self._open.enter_context(file.open()))), 0
+            stream = self._open.enter_context(file.open())
+            self._file, self._number = (file, Blocks(up_to_error(stream, file.fails))), 0
         _, blocks = self._file
         found = blocks.read(block)
         self._number += found

@@ -42,6 +42,7 @@ class Store:
 
     def __init__(self, work: Work, *, key: bytes, meaning: Meaning) -> None:
         self._work, self._meaning = work, meaning
+        self.is_whole = True
         self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
         self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
         self._arena = self._array(at.ARENA, (MOST_ARENA_WORDS,))
@@ -60,9 +61,11 @@ class Store:
         self._call(at.ABSORB_KEY)
 
     def add(self, block: Block) -> None:
-        """Count a block that has been parsed."""
+        """Count a block that has been parsed; after an error or an interruption here the store is of no use."""
+        self.is_whole = False
         self._find(block)
         self._count(block)
+        self.is_whole = True
 
     def _find(self, block: Block) -> None:
         words, records = self._words, int(block.words[at.RECORD_COUNT])
