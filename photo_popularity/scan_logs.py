@@ -82,17 +82,21 @@ def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path |
 def write_days(days: pa.Table, form: str, stream: BinaryIO) -> None:
     """Write the counts in one of FORMATS."""
     if form == "csv":
-        from pyarrow import compute as arrow_compute
         from pyarrow import csv as arrow_csv
 
-        odd = arrow_compute.any(arrow_compute.match_substring_regex(days["photo_id"], '[",\r\n]'))
-        quotes = "needed" if odd.as_py() else "none"
+        quotes = "needed" if _has_separators(days["photo_id"]) else "none"
         options = arrow_csv.WriteOptions(quoting_header="none", quoting_style=quotes)
         arrow_csv.write_csv(days, stream, options)
     else:
         from pyarrow import parquet
 
         parquet.write_table(days, stream, compression="zstd")
+
+
+def _has_separators(texts: pa.ChunkedArray) -> bool:
+    """Whether one of the texts would have to be quoted in a CSV file; Arrow quotes all of them or none."""
+    data = b"".join(memoryview(chunk.buffers()[2] or b"") for chunk in texts.chunks)
+    return any(separator in data for separator in (b'"', b",", b"\r", b"\n"))
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:

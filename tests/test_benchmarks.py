@@ -12,6 +12,11 @@ from benchmarks.incremental.__main__ import main, measure
 from benchmarks.incremental.others import NO_DVC, Compared, compare_dvc, compare_make
 from benchmarks.incremental.pipeline import Measured, Round
 from benchmarks.incremental.tables import FEW, LARGE, MIDDLE, SMALL, cost_table, target_table
+from benchmarks.logs import generate as log_generator
+from benchmarks.logs.__main__ import main as main_of_logs
+from benchmarks.logs.hard_lines import HARD_CLASSES
+from photo_popularity.domain.behavior_rules import BehaviorRules
+from photo_popularity.scan_logs import scan_files
 
 FILES, CHANGED = 30, 3
 
@@ -78,6 +83,31 @@ def test_executions_that_are_not_as_expected_are_told() -> None:
     wrong = Measured(30, 3, [Round(0.1, run_seconds=0.1, runs=1, executions=(4, 1), expected=(3, 1))])
     [row] = rows_of(cost_table({(30, 3): wrong}))
     assert "4 + 1, NOT (3, 1)" in row
+
+
+def test_logs_are_counted_alike_however_they_are_cut_and_packed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code says so; a rival that is missing is told and stops nothing."""
+    assert main_of_logs(["--megabytes", "1", "--rounds", "1", "--folder", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for told in ("mawk and sort", "gzip -dc", "duckdb", "polars", "wc -l", "Targets", "not measured"):
+        assert told in printed
+
+
+def test_the_same_seed_makes_the_same_logs_with_hard_lines_of_every_kind(tmp_path: Path) -> None:
+    made = {}
+    for name, seed in (("one", 7), ("again", 7), ("other", 8)):
+        log_generator.main(["--megabytes", "1", "--seed", str(seed), "--folder", str(tmp_path / name)])
+        files = sorted((tmp_path / name).glob("plain-*/*"))
+        made[name] = [file.read_bytes() for file in files]
+    assert made["one"] == made["again"] != made["other"]
+    assert len(made["one"]) == 10
+    assert len(HARD_CLASSES) == 16
+    scanned = scan_files([str(file) for file in files], rules=BehaviorRules(), quarantine=None)
+    lines, good = (sum(getattr(file, name) for file in scanned.files) for name in ("lines", "good"))
+    assert 0.99 < good / lines < 1
+    assert len(scanned.reasons) == 3
 
 
 def rows_of(table: Table) -> list[tuple[str, ...]]:
