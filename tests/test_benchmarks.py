@@ -12,8 +12,8 @@ from benchmarks.incremental.__main__ import main, measure
 from benchmarks.incremental.others import NO_DVC, Compared, compare_dvc, compare_make
 from benchmarks.incremental.pipeline import Measured, Round
 from benchmarks.incremental.tables import FEW, LARGE, MIDDLE, SMALL, cost_table, target_table
-from benchmarks.logs import generate as log_generator
 from benchmarks.logs.__main__ import main as main_of_logs
+from benchmarks.logs.generate import write_plain
 from benchmarks.logs.hard_lines import HARD_CLASSES
 from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.scan_logs import scan_files
@@ -96,18 +96,17 @@ def test_logs_are_counted_alike_however_they_are_cut_and_packed(
 
 
 def test_the_same_seed_makes_the_same_logs_with_hard_lines_of_every_kind(tmp_path: Path) -> None:
-    made = {}
-    for name, seed in (("one", 7), ("again", 7), ("other", 8)):
-        log_generator.main(["--megabytes", "1", "--seed", str(seed), "--folder", str(tmp_path / name)])
-        files = sorted((tmp_path / name).glob("plain-*/*"))
-        made[name] = [file.read_bytes() for file in files]
-    assert made["one"] == made["again"] != made["other"]
-    assert len(made["one"]) == 10
-    assert len(HARD_CLASSES) == 16
-    scanned = scan_files([str(file) for file in files], rules=BehaviorRules(), quarantine=None)
+    made = {
+        name: write_plain(tmp_path / name, megabytes=10, seed=seed)
+        for name, seed in (("one", 7), ("again", 7), ("other", 8))
+    }
+    one, again, other = ([file.read_bytes() for file in files] for files in made.values())
+    assert one == again != other
+    scanned = scan_files([str(file) for file in made["one"]], rules=BehaviorRules(), quarantine=None)
     lines, good = (sum(getattr(file, name) for file in scanned.files) for name in ("lines", "good"))
     assert 0.99 < good / lines < 1
     assert len(scanned.reasons) == 3
+    assert len(HARD_CLASSES) == 16
 
 
 def rows_of(table: Table) -> list[tuple[str, ...]]:
