@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,8 +102,6 @@ class KernelScanner:
         from photo_popularity.domain.log_kernel.scanner import Scanner
 
         self._meanings = Meanings(rules)
-        self._photos: dict[bytes, int] = {}
-        self._photo_ids: list[bytes] = []
         self._scanner = Scanner(
             work,
             key=visitor_key(salt),
@@ -116,13 +114,13 @@ class KernelScanner:
     @property
     def is_spent(self) -> bool:
         """Whether a new one should take its place: it has seen very much, or was interrupted."""
-        return len(self._photos) > MOST_PHOTOS or not self._scanner.is_whole
+        return self._scanner.photo_count > MOST_PHOTOS or not self._scanner.is_whole
 
     def signals(self, file: File, salt_version: str) -> pa.Table:
         """Scan one file: its signals, as SIGNALS."""
         with self._lock:
             rows = self._scanner.scan([file])
-            arranged = _arranged(rows, self._photo_ids, with_other_lines=True)
+            arranged = _arranged(rows, with_other_lines=True)
             visitors = _visitors(rows, arranged.place, len(arranged.days))
         salt = pa.repeat(pa.scalar(salt_version), len(arranged.days))
         return pa.Table.from_arrays(
@@ -133,7 +131,7 @@ class KernelScanner:
         """Scan many files: the counts of each day and photo."""
         with self._lock:
             rows = self._scanner.scan(files)
-            arranged = _arranged(rows, self._photo_ids)
+            arranged = _arranged(rows)
             visitors = np.zeros(len(arranged.days), dtype=np.int64)
             for pairs in rows.pairs.slices():
                 visitors += np.bincount(arranged.place[pairs >> 32], minlength=len(visitors))
@@ -143,23 +141,17 @@ class KernelScanner:
 
     def _meaning(self, kind: int, text: bytes) -> int:
         """What a text means, as the kernel's `layout` writes it."""
-        if kind == at.PHOTO_TEXT:
-            return self._photo_number(text) << at.DEED_BITS
         if kind == at.PATH_TEXT:
             method, _, path = text.partition(b" ")
             deed, photo_id = self._meanings.deed(method, path)
             return (
-                (self._photo_number(photo_id.encode()) << at.DEED_BITS | DEEDS[deed]) if deed else at.NO_DEED
+                (self._scanner.photo_number(photo_id.encode()) << at.DEED_BITS | DEEDS[deed])
+                if deed
+                else at.NO_DEED
             )
         if kind == at.AGENT_TEXT:
             return int(self._meanings.is_robot(text))
         return int(self._meanings.is_external(text))
-
-    def _photo_number(self, photo_id: bytes) -> int:
-        number = self._photos.setdefault(photo_id, len(self._photos))
-        if number == len(self._photo_ids):
-            self._photo_ids.append(photo_id)
-        return number
 
 
 def _kernel_rules(rules: BehaviorRules) -> Rules:
@@ -221,29 +213,30 @@ class _Arranged:
     place: np.ndarray
 
 
-def _arranged(rows: Rows, photo_ids: Sequence[bytes], *, with_other_lines: bool = False) -> _Arranged:
+def _arranged(rows: Rows, *, with_other_lines: bool = False) -> _Arranged:
     days, photos, counts = rows.days, rows.photos, rows.counts
+    nobody = len(rows.name_offsets) - 1
     if with_other_lines:
         # they stand under the number after the last photo's, whose name is null and whose rank the highest
         other_days, other_lines = _lines_about_no_photo(rows)
         days = np.concatenate([days, other_days])
-        photos = np.concatenate([photos, np.full(len(other_days), len(photo_ids))])
+        photos = np.concatenate([photos, np.full(len(other_days), nobody)])
         others = np.zeros((len(other_days), counts.shape[1]), dtype=np.int64)
         others[:, at.LINES_COUNT] = other_lines
         counts = np.concatenate([counts, others])
-    names, used = _names(photos, photo_ids)
-    ranks = np.zeros(len(photo_ids) + 1, dtype=np.int64)
-    ranks[used[np.frombuffer(pc.sort_indices(names).buffers()[1], np.uint64, len(used))]] = np.arange(
-        len(used)
-    )
-    order = np.argsort(days * (len(photo_ids) + 1) + ranks[photos])
+    used = np.flatnonzero(np.bincount(photos, minlength=nobody + 1))
+    number = np.zeros(nobody + 1, dtype=np.int64)
+    number[used] = np.arange(len(used))
+    photos = number[photos]
+    names = _names(rows).take(_column(used, pa.int64()))
+    ranks = np.empty(len(used), dtype=np.int64)
+    ranks[np.frombuffer(pc.sort_indices(names).buffers()[1], np.uint64, len(used))] = np.arange(len(used))
+    order = np.argsort(days * (len(used) + 1) + ranks[photos])
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    number = np.zeros(len(photo_ids) + 1, dtype=np.int64)
-    number[used] = np.arange(len(used))
     return _Arranged(
         days=_column(days[order].astype(np.int32), pa.date32()),
-        photo_ids=names.take(_column(number[photos[order]], pa.int64())),
+        photo_ids=names.take(_column(photos[order], pa.int64())),
         counts=[_column(column, pa.int64()) for column in counts[order].T],
         place=place,
     )
@@ -254,16 +247,13 @@ def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _names(photos: np.ndarray, photo_ids: Sequence[bytes]) -> tuple[pa.Array, np.ndarray]:
-    """The names of the photos that occur, the number after the last photo's having none, and their numbers."""
-    used = np.flatnonzero(np.bincount(photos, minlength=len(photo_ids) + 1))
-    texts = [photo_ids[photo] for photo in used.tolist() if photo < len(photo_ids)]
-    offsets = np.zeros(len(used) + 1, dtype=np.int32)
-    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=offsets[1 : len(texts) + 1])
-    offsets[len(texts) + 1 :] = offsets[len(texts)]
-    valid = np.packbits(used < len(photo_ids), bitorder="little")
-    buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
-    return pa.Array.from_buffers(pa.string(), len(used), buffers), used
+def _names(rows: Rows) -> pa.Array:
+    """The names of all photos by their numbers, and a null after them."""
+    count = len(rows.name_offsets) - 1
+    offsets = np.append(rows.name_offsets, rows.name_offsets[-1]).astype(np.int32)
+    valid = np.packbits(np.arange(count + 1) < count, bitorder="little")
+    buffers = [pa.py_buffer(valid), pa.py_buffer(offsets), pa.py_buffer(rows.names)]
+    return pa.Array.from_buffers(pa.string(), count + 1, buffers)
 
 
 def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -40,15 +40,16 @@ def count_block(store: Words, block: Words) -> None:
         deed, agent = record[at.DEED], texts[2 * at.AGENT_TEXT]
         if deed == at.NO_DEED:
             continue
-        meaning = arena[texts[2 * at.SUBJECT] + at.MEANING]
+        photo = texts[2 * at.SUBJECT]
         if deed == at.UNKNOWN:
-            deed = meaning & _DEED_MASK
+            meaning = arena[photo + at.MEANING]
+            deed, photo = meaning & _DEED_MASK, meaning >> at.DEED_BITS
             if not counts_with(deed, record[at.STATUS_BITS]):
                 continue
         is_robot = agent >= 0 and arena[agent + at.MEANING] == 1
         if is_robot and deed != at.VIEW:
             continue
-        row = _find_row(store, (record[at.DAY] << 32) | (meaning >> at.DEED_BITS))
+        row = _find_row(store, (record[at.DAY] << 32) | photo)
         cell = at.ROW_WORDS * row
         rows[cell + at.LINES_COUNT] += 1
         if is_robot:
@@ -106,16 +107,15 @@ def _find_row(store: Words, key: int) -> int:
 @compiled
 def _fetch_rows_ahead(store: Words, block: Words, far: int, near: int) -> None:
     """Ask for the slot of one record's row, and for the row that the slot of a nearer one points to."""
-    count, records, arena = block[at.RECORD_COUNT], block[at.RECORDS], words_at(store[at.ARENA])
+    count, records = block[at.RECORD_COUNT], block[at.RECORDS]
     slots, mask = store[at.ROW_SLOTS], store[at.ROW_MASK]
     for number in (far, near):
         if not 0 <= number < count:
             continue
         record = words_at(records + 8 * at.RECORD_WORDS * number)
-        if record[at.DEED] == at.NO_DEED:
+        if record[at.DEED] == at.NO_DEED or record[at.DEED] == at.UNKNOWN:
             continue
-        meaning = arena[record[at.TEXTS + 2 * at.SUBJECT] + at.MEANING]
-        slot = _row_hash((record[at.DAY] << 32) | (meaning >> at.DEED_BITS)) & mask
+        slot = _row_hash((record[at.DAY] << 32) | record[at.TEXTS]) & mask
         if number == far:
             prefetch(slots + 4 * slot)
         else:
@@ -170,6 +170,14 @@ def fill_visitors(store: Words) -> None:
     )
     for visitor in range(store[at.VISITOR_COUNT]):
         _place(slots, mask, visitors[visitor], visitor)
+
+
+@compiled
+def fill_photos(store: Words) -> None:
+    """The same for photos."""
+    slots, mask, photos = slots_at(store[at.PHOTO_SLOTS]), store[at.PHOTO_MASK], words_at(store[at.PHOTOS])
+    for number in range(store[at.PHOTO_COUNT]):
+        _place(slots, mask, photos[at.PHOTO_WORDS * number + at.PHOTO_HASH], number)
 
 
 @compiled

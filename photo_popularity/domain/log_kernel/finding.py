@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.machine import (
+    Bytes,
     Words,
     bytes_at,
     compiled,
+    i64,
     prefetch,
     slots_at,
+    u64,
     words_at,
 )
-from photo_popularity.domain.log_kernel.parsing import counts_with
-from photo_popularity.domain.log_kernel.texts import same_bytes
+from photo_popularity.domain.log_kernel.parsing import PHOTO_SEED, counts_with
+from photo_popularity.domain.log_kernel.texts import same_bytes, text_hash
 
 # how many records before it is needed memory is asked for
 _AHEAD = 8
@@ -32,10 +35,13 @@ def find_texts(store: Words, block: Words) -> None:
         if number < 0:
             continue
         record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * number)
-        subject = _find_text(store, block, record, at.SUBJECT)
-        if record[at.DEED] == at.UNKNOWN and arena[subject + at.MEANING] != at.UNKNOWN:
-            deed = arena[subject + at.MEANING] & _DEED_MASK
-            record[at.DEED] = deed if counts_with(deed, record[at.STATUS_BITS]) else at.NO_DEED
+        if record[at.DEED] == at.UNKNOWN:
+            _find_path(store, block, record)
+        else:
+            span = record[at.TEXTS + 1]
+            record[at.TEXTS] = find_photo(
+                store, bytes_at(block[at.BUFFER]), span >> 32, span & 0xFFFF_FFFF, record[at.TEXTS]
+            )
         if record[at.DEED] == at.NO_DEED:
             continue
         agent = _find_text(store, block, record, at.AGENT_TEXT)
@@ -48,15 +54,68 @@ def find_texts(store: Words, block: Words) -> None:
 def _fetch_ahead(store: Words, block: Words, far: int, near: int) -> None:
     """Ask for the slots of one record's texts, and for the texts that the slots of a nearer one point to."""
     slots, mask = store[at.TEXT_SLOTS], store[at.TEXT_MASK]
+    photo_slots, photo_mask = store[at.PHOTO_SLOTS], store[at.PHOTO_MASK]
     count, records = block[at.RECORD_COUNT], block[at.RECORDS] + 8 * at.TEXTS
     if far < count:
         texts = words_at(records + 8 * at.RECORD_WORDS * far)
-        for which in range(4):
+        prefetch(photo_slots + 4 * (texts[0] & photo_mask))
+        for which in range(1, 4):
             prefetch(slots + 4 * (texts[2 * which] & mask))
     if 0 <= near < count:
         texts = words_at(records + 8 * at.RECORD_WORDS * near)
-        for which in range(4):
+        prefetch(store[at.PHOTOS] + 8 * at.PHOTO_WORDS * slots_at(photo_slots)[texts[0] & photo_mask])
+        for which in range(1, 4):
             prefetch(store[at.ARENA] + 8 * slots_at(slots)[texts[2 * which] & mask])
+
+
+@compiled
+def _find_path(store: Words, block: Words, record: Words) -> None:
+    """Find a record's path; if it is known what it asks for, the record has its deed and photo from now on."""
+    place = _find_text(store, block, record, at.PATH_TEXT)
+    meaning = words_at(store[at.ARENA])[place + at.MEANING]
+    if meaning == at.UNKNOWN:
+        return
+    deed = meaning & _DEED_MASK
+    record[at.DEED] = deed if counts_with(deed, record[at.STATUS_BITS]) else at.NO_DEED
+    record[at.TEXTS] = meaning >> at.DEED_BITS
+
+
+@compiled
+def find_photo(store: Words, text: Bytes, start: int, length: int, h: int) -> int:
+    """The number of a photo by its name, which is a new one for a name that has none."""
+    slots, mask = slots_at(store[at.PHOTO_SLOTS]), store[at.PHOTO_MASK]
+    photos, names = words_at(store[at.PHOTOS]), bytes_at(store[at.PHOTO_NAMES])
+    slot = h & mask
+    number = slots[slot]
+    while number >= 0:
+        photo = at.PHOTO_WORDS * number
+        begin, end = photos[photo + at.PHOTO_START], photos[photo + at.PHOTO_WORDS + at.PHOTO_START]
+        if (
+            photos[photo + at.PHOTO_HASH] == h
+            and end - begin == length
+            and same_bytes(text, start, names, begin, length)
+        ):
+            return number
+        slot = (slot + 1) & mask
+        number = slots[slot]
+    number = store[at.PHOTO_COUNT]
+    slots[slot] = number
+    photo = at.PHOTO_WORDS * number
+    begin = photos[photo + at.PHOTO_START]
+    for i in range(length):
+        names[begin + i] = text[start + i]
+    photos[photo + at.PHOTO_HASH] = h
+    photos[photo + at.PHOTO_WORDS + at.PHOTO_START] = begin + length
+    store[at.PHOTO_COUNT] = number + 1
+    return number
+
+
+@compiled
+def find_asked_photo(store: Words) -> None:
+    """Answer for the name that Python asks for."""
+    name, length = bytes_at(store[at.ASKED_NAME]), store[at.ASKED_BYTES]
+    h = i64(text_hash(name, 0, length, u64(store[at.STORE_SEED]) + PHOTO_SEED))
+    store[at.ASKED_BYTES] = find_photo(store, name, 0, length, h)
 
 
 @compiled
@@ -68,8 +127,7 @@ def _find_text(store: Words, block: Words, record: Words, which: int) -> int:
         record[cell] = -1
         return -1
     start, length, h = span >> 32, span & 0xFFFF_FFFF, record[cell]
-    kind = at.PHOTO_TEXT if which == at.SUBJECT and record[at.DEED] != at.UNKNOWN else which
-    kind |= length << at.KIND_BITS
+    kind = (length << at.KIND_BITS) | which
     slots, mask = slots_at(store[at.TEXT_SLOTS]), store[at.TEXT_MASK]
     arena, stored, text = words_at(store[at.ARENA]), bytes_at(store[at.ARENA]), bytes_at(block[at.BUFFER])
     slot = h & mask

@@ -12,8 +12,14 @@ from __future__ import annotations
 
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.blake2b import absorb_key
-from photo_popularity.domain.log_kernel.counting import count_block, fill_rows, fill_texts, fill_visitors
-from photo_popularity.domain.log_kernel.finding import find_texts
+from photo_popularity.domain.log_kernel.counting import (
+    count_block,
+    fill_photos,
+    fill_rows,
+    fill_texts,
+    fill_visitors,
+)
+from photo_popularity.domain.log_kernel.finding import find_asked_photo, find_texts
 from photo_popularity.domain.log_kernel.machine import Words
 from photo_popularity.domain.log_kernel.parsing import parse_block
 
@@ -32,6 +38,10 @@ def work(operation: int, store: Words, block: Words) -> int:
         fill_rows(store)
     elif operation == at.FILL_VISITORS:
         fill_visitors(store)
+    elif operation == at.FILL_PHOTOS:
+        fill_photos(store)
+    elif operation == at.FIND_PHOTO:
+        find_asked_photo(store)
     else:
         absorb_key(store)
     return 0

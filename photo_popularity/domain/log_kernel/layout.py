@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 # What `work` can be asked for.
-PARSE_BLOCK, FIND_TEXTS, COUNT_BLOCK, FILL_TEXTS, FILL_ROWS, FILL_VISITORS, ABSORB_KEY = range(7)
+(
+    PARSE_BLOCK,
+    FIND_TEXTS,
+    COUNT_BLOCK,
+    FILL_TEXTS,
+    FILL_ROWS,
+    FILL_VISITORS,
+    FILL_PHOTOS,
+    FIND_PHOTO,
+    ABSORB_KEY,
+) = range(9)
 
 # The words of a block: what `parse_block` reads and writes.
 BUFFER: Final = 0  # address of the lines
@@ -50,7 +60,7 @@ FIELD_WORDS: Final = 12
 CLOCK_WORDS: Final = 5
 
 # A record: four texts follow, each as its hash (later its place in the arena) and its span. The first is the photo where
-# the kernel can tell the deed, else the path.
+# the kernel can tell the deed (later its number), else the path.
 DAY: Final = 0
 DEED: Final = (
     1  # what was done; UNKNOWN where Python has to say it; NO_DEED in a record that counts for nothing
@@ -58,7 +68,8 @@ DEED: Final = (
 STATUS_BITS: Final = 2  # VIEW_STATUS and DEED_STATUS
 BYTES: Final = 3
 TEXTS: Final = 4
-PATH_TEXT, AGENT_TEXT, HOST_TEXT, ADDRESS_TEXT, PHOTO_TEXT = range(5)
+PATH_TEXT, AGENT_TEXT, HOST_TEXT, ADDRESS_TEXT = range(4)
+PHOTO_KIND: Final = 4  # sets the hashes of photos apart
 SUBJECT: Final = PATH_TEXT  # the place that a path and a photo share
 RECORD_WORDS: Final = TEXTS + 2 * 4
 VIEW_STATUS: Final = 1
@@ -94,17 +105,26 @@ HASH_STATE: Final = 19  # address of the 8 words of BLAKE2b after its key, of a 
 HASH_RESULT, HASH_MESSAGE, HASH_WORDS = 8, 16, 32
 NEW_TEXTS: Final = 20  # address of the places of texts that Python has to say the meaning of
 NEW_TEXT_COUNT: Final = 21
-STORE_WORDS: Final = 22
+PHOTO_SLOTS: Final = 22  # of the photos' numbers
+PHOTO_MASK: Final = 23
+PHOTO_COUNT: Final = 24
+PHOTOS: Final = 25  # address of hash and start of each photo's name, and of where the next one starts
+PHOTO_NAMES: Final = 26  # address of the bytes of all names
+ASKED_NAME: Final = 27  # address of a name whose number is asked for
+ASKED_BYTES: Final = 28  # its length, then its number
+STORE_SEED: Final = 29
+STORE_WORDS: Final = 30
+PHOTO_HASH, PHOTO_START, PHOTO_WORDS = range(3)
 
 # The header of a text: its hash, its length << KIND_BITS | kind, its meaning.
 TEXT_HASH, TEXT_KIND, MEANING, HEADER_WORDS = range(4)
-KIND_BITS: Final = 3
+KIND_BITS: Final = 2
 
 # A row: what it counts, and day << 32 | photo.
 LINES_COUNT, VIEWS, LIKES, DOWNLOADS, BYTES_SUM, REFERRALS, ROBOT_VIEWS, ROW_KEY, ROW_WORDS = range(9)
 
-# What a text means. Of a path: photo << DEED_BITS | deed. Of a photo: the same without a deed. Of an agent: 1 for a robot's.
-# Of a host: 1 for another site's. Of an address: the visitor.
+# What a text means. Of a path: photo << DEED_BITS | deed. Of an agent: 1 for a robot's. Of a host: 1 for another site's.
+# Of an address: the visitor.
 UNKNOWN: Final = -1
 NO_DEED, VIEW, LIKE, DOWNLOAD = range(4)
 DEED_BITS: Final = 2

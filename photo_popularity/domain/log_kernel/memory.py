@@ -91,6 +91,12 @@ class Array:
     place: int
     array: np.ndarray
 
+    @classmethod
+    def of(cls, words: np.ndarray, place: int, array: np.ndarray) -> Array:
+        """An array that the kernel finds at a place of the store's words."""
+        words[place] = address_of(array)
+        return cls(place, array)
+
     def reserve(self, words: np.ndarray, length: int) -> None:
         """Make room for `length` items, keeping what is there."""
         if length <= len(self.array):

@@ -30,7 +30,7 @@ from photo_popularity.domain.log_kernel.texts import (
 from photo_popularity.domain.log_kernel.times import NO_TIME
 
 MAX_LINE_BYTES = 64 * 1024
-PHOTO_SEED: Any = np.uint64(at.PHOTO_TEXT)
+PHOTO_SEED: Any = np.uint64(at.PHOTO_KIND)
 _SECONDS_PER_DAY = 86_400
 
 

@@ -119,10 +119,19 @@ class Scanner:
     def __init__(self, work: Work, *, key: bytes, meaning: Meaning, rules: Rules, text_bytes: int) -> None:
         seed = secrets.randbits(62)
         self._work, self._rules, self._text_bytes = work, rules, text_bytes
-        self._store = Store(work, key=key, meaning=meaning)
+        self._store = Store(work, seed=seed, key=key, meaning=meaning)
         self._threads = max(min(MOST_THREADS, _cpu_count()) - 1, 1)
         # one is counted, and one waits to be counted
         self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 2)]
+
+    @property
+    def photo_count(self) -> int:
+        """How many photos have been met."""
+        return self._store.photo_count
+
+    def photo_number(self, name: bytes) -> int:
+        """The number of a photo by its name, for the meanings of paths."""
+        return self._store.photo_number(name)
 
     @property
     def is_whole(self) -> bool:

@@ -18,7 +18,7 @@ MOST_ARENA_WORDS = 3 << 20
 MOST_VISITORS = 1 << 21
 PAIRS_AT_ONCE = 1 << 19
 # memory that is not touched costs nothing, and arrays that need not grow are not copied
-LIKELY_ROWS = 1 << 19
+LIKELY_ROWS, LIKELY_PHOTOS = 1 << 19, 1 << 17
 _READ_AHEAD = 64
 
 Meaning = Callable[[int, bytes], int]
@@ -27,10 +27,15 @@ Meaning = Callable[[int, bytes], int]
 
 @dataclass(frozen=True)
 class Rows:
-    """The counts of each (day, photo), in no order, the pairs of rows and visitors, and the good lines of each day."""
+    """The counts of each (day, photo), in no order, the pairs of rows and visitors, and the good lines of each day.
+
+    Photos are numbers; `name_offsets` say where in `names` the name of each begins, and the last where it ends.
+    """
 
     days: np.ndarray
     photos: np.ndarray
+    name_offsets: np.ndarray
+    names: np.ndarray
     counts: np.ndarray
     pairs: PairRuns
     visitors: np.ndarray
@@ -40,22 +45,28 @@ class Rows:
 class Store:
     """Counts blocks as they come; `take_rows` starts anew, and keeps the texts and visitors it knows."""
 
-    def __init__(self, work: Work, *, key: bytes, meaning: Meaning) -> None:
+    def __init__(self, work: Work, *, seed: int, key: bytes, meaning: Meaning) -> None:
         self._work, self._meaning = work, meaning
         self.is_whole = True
         self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
         self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
         self._arena = self._array(at.ARENA, (MOST_ARENA_WORDS,))
         self._new_texts = self._array(at.NEW_TEXTS, (1024,))
+        self._photos = self._array(at.PHOTOS, (LIKELY_PHOTOS, at.PHOTO_WORDS))
+        self._photo_names = Array.of(self._words, at.PHOTO_NAMES, np.zeros(64 * LIKELY_PHOTOS, np.uint8))
+        self._asked = Array.of(self._words, at.ASKED_NAME, np.zeros(1024, np.uint8))
+        self._known_photos: dict[bytes, int] = {}
         self._rows = self._array(at.ROWS, (LIKELY_ROWS, at.ROW_WORDS))
         self._pairs = self._array(at.PAIRS, (PAIRS_AT_ONCE,))
         self._visitors = self._array(at.VISITORS, (LIKELY_ROWS,))
         self._days = self._array(at.DAYS, (at.LATEST_DAY - at.EARLIEST_DAY + 1,))
         self._text_slots = Slots(self._words, at.TEXT_SLOTS, at.TEXT_MASK)
+        self._photo_slots = Slots(self._words, at.PHOTO_SLOTS, at.PHOTO_MASK)
         self._row_slots = Slots(self._words, at.ROW_SLOTS, at.ROW_MASK)
         self._visitor_slots = Slots(self._words, at.VISITOR_SLOTS, at.VISITOR_MASK)
         self._runs = PairRuns()
         self._start_rows()
+        self._words[at.STORE_SEED] = seed
         self._words[at.HASH_STATE] = address_of(self._hash_state)
         self._hash_state[at.HASH_MESSAGE : at.HASH_MESSAGE + 8] = np.frombuffer(key, dtype=np.int64)
         self._call(at.ABSORB_KEY)
@@ -74,6 +85,7 @@ class Store:
         longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
         self._arena.reserve(words, int(words[at.ARENA_USED]) + longest + _READ_AHEAD)
         self._new_texts.reserve(words, 3 * records)
+        self._reserve_photos(records, int(block.words[at.LENGTH]))
         self._make_room(self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records, at.FILL_TEXTS)
         self._call(at.FIND_TEXTS, block)
         self._resolve()
@@ -91,6 +103,31 @@ class Store:
         self._pairs.reserve(words, int(words[at.PAIR_COUNT]) + records)
         self._call(at.COUNT_BLOCK, block)
 
+    def photo_number(self, name: bytes) -> int:
+        """The number of a photo by its name, for the meanings of paths."""
+        number = self._known_photos.get(name)
+        if number is None:
+            self._reserve_photos(1, len(name))
+            self._asked.reserve(self._words, len(name) + _READ_AHEAD)
+            self._asked.array[: len(name)] = np.frombuffer(name, np.uint8)
+            self._words[at.ASKED_BYTES] = len(name)
+            self._call(at.FIND_PHOTO)
+            number = self._known_photos[name] = int(self._words[at.ASKED_BYTES])
+        return number
+
+    @property
+    def photo_count(self) -> int:
+        """How many photos have a number."""
+        return int(self._words[at.PHOTO_COUNT])
+
+    def _reserve_photos(self, photos: int, name_bytes: int) -> None:
+        words = self._words
+        count = int(words[at.PHOTO_COUNT])
+        used = int(self._photos.array[count, at.PHOTO_START])
+        self._photos.reserve(words, count + photos + 1)
+        self._photo_names.reserve(words, used + name_bytes + _READ_AHEAD)
+        self._make_room(self._photo_slots, count + photos, at.FILL_PHOTOS)
+
     def take_rows(self) -> Rows:
         """Everything counted since the last time, to be used before the next block is counted."""
         self._end_run()
@@ -103,6 +140,8 @@ class Store:
         rows = Rows(
             days=keys >> 32,
             photos=keys & 0xFFFF_FFFF,
+            name_offsets=self._photos.array[: self.photo_count + 1, at.PHOTO_START],
+            names=self._photo_names.array,
             counts=counted[:, : at.ROW_KEY],
             pairs=self._runs,
             visitors=self._visitors.array[: self._words[at.VISITOR_COUNT]].view(np.uint64),
@@ -150,6 +189,4 @@ class Store:
         self._work(operation, address_of(self._words), block.address if block else 0)
 
     def _array(self, place: int, shape: tuple[int, ...]) -> Array:
-        array = Array(place, np.zeros(0, dtype=np.int64))
-        array.replace(self._words, np.zeros(shape, dtype=np.int64))
-        return array
+        return Array.of(self._words, place, np.zeros(shape, dtype=np.int64))
