@@ -9,10 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from photo_popularity.domain.behavior_rules import COUNTS
 from photo_popularity.domain.errors import InputError
 
+_HASHES = pd.ArrowDtype(pa.list_(pa.uint64()))
 _SIGNAL_KEY = ["day", "photo_id"]
 _BEHAVIOR = [*_SIGNAL_KEY, "views", "unique_visitors", *COUNTS[1:]]
 
@@ -39,15 +42,16 @@ def merge_signals(signals: pd.DataFrame, days: Sequence[pd.Timestamp]) -> pd.Dat
 
 def _distinct_in_groups(lists: pd.Series, groups: np.ndarray, group_count: int) -> np.ndarray:
     """How many distinct values the lists of each group hold together."""
-    if lists.empty:
-        return np.zeros(group_count, dtype=np.int64)
-    values = np.concatenate([np.asarray(one, dtype=np.uint64) for one in lists])
-    owners = np.repeat(groups, lists.map(len).to_numpy(dtype=np.int64))
-    order = np.lexsort((values, owners))
-    values, owners = values[order], owners[order]
-    is_first = np.ones(len(values), dtype=bool)
-    is_first[1:] = (values[1:] != values[:-1]) | (owners[1:] != owners[:-1])
-    return np.bincount(owners[is_first], minlength=group_count)
+    array = pa.array(lists.astype(_HASHES))
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+    # a value's number and its group share one word, which sorts many times as fast as a pair
+    values, _ = pd.factorize(array.flatten().to_numpy())
+    pairs = np.repeat(groups.astype(np.int64), lengths) << 32 | values
+    pairs.sort()
+    is_first = np.ones(len(pairs), dtype=bool)
+    is_first[1:] = pairs[1:] != pairs[:-1]
+    return np.bincount(pairs[is_first] >> 32, minlength=group_count)
 
 
 def _check_one_salt_a_day(signals: pd.DataFrame) -> None:

@@ -62,8 +62,12 @@ def _array(values: Any, data_type: pa.DataType) -> pa.Array:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A frame as domain functions expect it: dates as midnight timestamps in microseconds."""
-    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    """A frame as domain functions expect it: dates as midnight timestamps in microseconds, lists as Arrow has them."""
+    frame: pd.DataFrame = table.to_pandas(
+        date_as_object=False,
+        # an array for each list would take longer than all that is done with them
+        types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_list(kind) else None,
+    )
     for field in table.schema:
         if pa.types.is_date(field.type):
             frame[field.name] = frame[field.name].astype("datetime64[us]")

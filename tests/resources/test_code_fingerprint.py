@@ -172,7 +172,7 @@ MUTATIONS = [
     (f"{DOMAIN}/classification.py", "SCORE_DIGITS = 6", "SCORE_DIGITS = 5", "S"),
     (f"{DOMAIN}/behavior_rules.py", "frozenset({200, 206, 304})", "frozenset({200, 206})", "L"),
     (f"{DOMAIN}/behavior_rules.py", '"likes", "downloads"', '"downloads", "likes"', "LB"),
-    (f"{DOMAIN}/behavior.py", "order = np.lexsort((values, owners))", "order = np.argsort(owners)", "B"),
+    (f"{DOMAIN}/behavior.py", "pairs[1:] != pairs[:-1]", "pairs[1:] != pairs[1:]", "B"),
     (f"{DOMAIN}/log_kernel/times.py", "second <= 60", "second <= 61", "L"),
     (f"{DOMAIN}/access_log.py", "MAX_LINE_BYTES = 64 * 1024", "MAX_LINE_BYTES = 32 * 1024", "L"),
     (f"{DOMAIN}/robots.py", "MAX_AGENT_CHARACTERS = 1_000", "MAX_AGENT_CHARACTERS = 999", "L"),
