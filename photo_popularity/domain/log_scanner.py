@@ -266,8 +266,15 @@ def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 def _visitors(rows: Rows, place: np.ndarray, row_count: int) -> pa.Array:
     """The hashes of each row's visitors, sorted."""
     pairs = np.concatenate([np.zeros(0, dtype=np.int64), *rows.pairs.slices()])
-    owners, hashes = place[pairs >> 32], rows.visitors[pairs & 0xFFFF_FFFF]
-    hashes = hashes[np.lexsort((hashes, owners))]
+    visitors = pairs & 0xFFFF_FFFF
+    met = np.flatnonzero(np.bincount(visitors))
+    met = met[np.argsort(rows.visitors[met])]
+    # a visitor's rank by its hash and its row share one word, which sorts many times as fast as a pair
+    ranks = np.empty(len(rows.visitors), dtype=np.int64)
+    ranks[met] = np.arange(len(met))
+    pairs = place[pairs >> 32] << 32 | ranks[visitors]
+    pairs.sort()
+    hashes = rows.visitors[met][pairs & 0xFFFF_FFFF]
     offsets = np.zeros(row_count + 1, dtype=np.int32)
-    np.cumsum(np.bincount(owners, minlength=row_count), out=offsets[1:])
+    np.cumsum(np.bincount(pairs >> 32, minlength=row_count), out=offsets[1:])
     return pa.ListArray.from_arrays(_column(offsets, pa.int32()), _column(hashes, pa.uint64()))
