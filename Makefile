@@ -100,7 +100,7 @@ PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-color --progre
 	"Installing collected"*) if [ -t 1 ]; then printf '\r  unpacking ...   '; fi;; esac; done; \
 if [ -t 1 ]; then printf '\r                 \r'; fi; \
 PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .; \
-$(BIN)/python -m photo_popularity.domain.log_kernel.object_code; \
+$(BIN)/python -m photo_popularity.domain.log_kernel.object_code || true; \
 touch $@
 endef
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from partitions.file_sets import LOG_FILES
 from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.log_scan import QUARANTINED, LogScan
-from photo_popularity.domain.log_scanner import scan_log
+from photo_popularity.domain.log_scanner import scan_log, why_no_kernel
 from resources.environment import Environment
 from resources.output_parts import Result
 from resources.source_file import SourceFile
@@ -65,6 +66,7 @@ def log_signals(file: SourceFile, environment: Environment) -> Mapping[str, Resu
             found = scan(stream)
     except InputError as error:
         found = _quarantined_whole(scan(io.BytesIO()), str(error))
+    _tell_of_a_slow_scan()
     if found.lines > found.good:
         file.warn(f"{found.lines - found.good} of {found.lines} lines quarantined")
     detail = line_counts(found)
@@ -72,6 +74,14 @@ def log_signals(file: SourceFile, environment: Environment) -> Mapping[str, Resu
         "log_signals": Result(found.signals, detail=detail),
         "quarantined_lines": Result(found.quarantined, detail=detail),
     }
+
+
+@cache
+def _tell_of_a_slow_scan() -> None:
+    if missing := why_no_kernel():
+        logging.getLogger(__name__).warning(
+            f"logs are scanned without the compiled kernel, some thirty times slower: {missing}"
+        )
 
 
 def line_counts(scan: LogScan) -> dict[str, Any]:

@@ -187,7 +187,10 @@ def scan_logs(
         Path | None, typer.Option(help="Write the lines that are in no known format here, as CSV.")
     ] = None,
 ) -> None:
-    """Count views, visitors and the rest per day and photo in log files, by the site's settings, and nothing else."""
+    """Count views, visitors and the rest per day and photo in log files (plain, gzip, zstd; - is standard input).
+
+    By the site's settings, without catalog and assets. The counts go to standard output, the summary to standard error.
+    """
     # NumPy would start threads for linear algebra, which wait for it in a loop
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # all objects stay to the end, so that looking for garbage among them would only take time
@@ -201,7 +204,15 @@ def scan_logs(
             "a Parquet file is nothing for a terminal; write it to a file: ... > signals.parquet"
         )
     scanned = scan_files(files, rules=read_environment().settings.behavior_rules, quarantine=quarantine)
-    write_days(scanned.days, form, sys.stdout.buffer)
+    try:
+        write_days(scanned.days, form, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # or Python would try once more to write the rest, at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"the counts cannot be written: {error.strerror or error}") from error
     for line in scanned.summary():
         typer.echo(line, err=True)
     for problem in scanned.problems:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,17 +62,18 @@ def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path |
     reasons: Counter[str] = Counter()
     problems: list[str] = []
     with ExitStack() as stack:
-        write = _quarantine_writer(quarantine, stack)
+        write = _quarantine_writer(quarantine, stack, beside=names)
 
         def file_of(name: str) -> File:
-            def tell(rejected: Rejected) -> None:
-                reasons[rejected.reason] += 1
+            def tell(rejected: Rejected, lines: int) -> None:
+                reasons[rejected.reason] += lines
                 write(name, rejected)
 
             return File(
                 open=partial(_opened, name),
                 tell=tell,
                 fails=lambda error: problems.append(f"{name}: {_cause(error)}"),
+                most_told=0 if quarantine is None else inf,
             )
 
         files = [file_of(name) for name in names]
@@ -84,24 +86,17 @@ def write_days(days: pa.Table, form: str, stream: BinaryIO) -> None:
     if form == "csv":
         from pyarrow import csv as arrow_csv
 
-        quotes = "needed" if _has_separators(days["photo_id"]) else "none"
-        options = arrow_csv.WriteOptions(quoting_header="none", quoting_style=quotes)
-        arrow_csv.write_csv(days, stream, options)
+        arrow_csv.write_csv(days, stream, arrow_csv.WriteOptions(quoting_header="none"))
     else:
         from pyarrow import parquet
 
         parquet.write_table(days, stream, compression="zstd")
 
 
-def _has_separators(texts: pa.ChunkedArray) -> bool:
-    """Whether one of the texts would have to be quoted in a CSV file; Arrow quotes all of them or none."""
-    data = b"".join(memoryview(chunk.buffers()[2] or b"") for chunk in texts.chunks)
-    return any(separator in data for separator in (b'"', b",", b"\r", b"\n"))
-
-
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:
     if name == STANDARD_INPUT:
-        return nullcontext(sys.stdin.buffer)
+        # unbuffered, as a thread that waits for it must not hold a lock when the program ends
+        return nullcontext(sys.stdin.buffer.raw)  # type: ignore[union-attr]
     return Path(name).open("rb", buffering=0)
 
 
@@ -110,11 +105,16 @@ def _cause(error: Exception) -> str:
     return cause or str(error)
 
 
-def _quarantine_writer(path: Path | None, stack: ExitStack) -> Callable[[str, Rejected], object]:
+def _quarantine_writer(
+    path: Path | None, stack: ExitStack, *, beside: Sequence[str]
+) -> Callable[[str, Rejected], object]:
     if path is None:
         return lambda name, rejected: None
+    if path.exists() and any(Path(name).exists() and path.samefile(name) for name in beside):
+        raise InputError(f"--quarantine {path}: is one of the logs; name another file")
     try:
-        stream = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+        # names of files need be no text
+        stream = stack.enter_context(path.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
     except OSError as error:
         raise InputError(f"--quarantine {path}: {error.strerror}; name a file that can be written") from error
     rows = csv.writer(stream, lineterminator="\n")

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 
 class HashingReader(io.RawIOBase):
-    """Reads from a stream, and counts and hashes all that passes."""
+    """Reads from a stream, and counts and hashes all that passes, each byte once however often it is read."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw, self._digest = raw, hashlib.sha256()
-        self.size = 0
+        self._position = self.size = 0
 
     @property
     def content_version(self) -> str:
@@ -23,7 +23,20 @@ class HashingReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
-        self._digest.update(memoryview(buffer)[:count])
-        self.size += count
-        return int(count)
+        count = int(self._raw.readinto(buffer))  # type: ignore[attr-defined]
+        self._position += count
+        new = max(self._position - self.size, 0)
+        self._digest.update(memoryview(buffer)[count - new : count])
+        self.size += new
+        return count
+
+    def seekable(self) -> bool:
+        return self._raw.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go back, or forward to where it has been; what was never read would be missing in the version."""
+        target = offset + (self._position if whence == io.SEEK_CUR else 0)
+        if whence == io.SEEK_END or not 0 <= target <= self.size:
+            raise io.UnsupportedOperation("only what was read before can be read again")
+        self._position = self._raw.seek(target)
+        return self._position

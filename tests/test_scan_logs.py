@@ -8,6 +8,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -21,13 +22,22 @@ HEADER = "day,photo_id,views,unique_visitors,likes,downloads,bytes,external_refe
 OTHER_DAY = "21/Sep/2026:12:00:00 +0000"
 
 
+PROGRAM = "from photo_popularity.cli import main; main()"
+
+
 def scan_logs(
-    *arguments: str, home: Path, data: bytes = b"", **variables: str
+    *arguments: str,
+    home: Path,
+    data: bytes = b"",
+    stdout: Any = subprocess.PIPE,
+    code: str = PROGRAM,
+    **variables: str,
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", "from photo_popularity.cli import main; main()", "scan-logs", *arguments],
+        [sys.executable, "-c", code, "scan-logs", *arguments],
         input=data,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         check=False,
         env={"PHOTO_POPULARITY_HOME": str(home), "PATH": "", **variables},
         cwd=Path(__file__).parents[1],
@@ -51,8 +61,8 @@ def test_the_counts_go_to_standard_output_and_the_summary_to_standard_error(
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().splitlines() == [
         HEADER,
-        "2026-09-20,p1,3,2,0,0,300,0,1",
-        "2026-09-21,p1,0,0,1,0,0,0,0",
+        '2026-09-20,"p1",3,2,0,0,300,0,1',
+        '2026-09-21,"p1",0,0,1,0,0,0,0',
     ]
     summary = done.stderr.decode().splitlines()
     assert summary[0].startswith("2 files, 7 lines: 5 good, 2 quarantined; 2 rows for 2 days, ")
@@ -67,7 +77,7 @@ def test_parquet_holds_the_same_rows_as_csv(tmp_path: Path, logs: list[str]) -> 
     )
 
 
-def test_a_photo_id_that_would_break_the_csv_is_quoted(tmp_path: Path) -> None:
+def test_a_photo_id_is_quoted_for_it_may_hold_anything(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(line("GET /photos/a,%22b%22.jpg HTTP/1.1") + line())
     done = scan_logs(str(tmp_path / "a.log"), home=tmp_path)
     assert [row["photo_id"] for row in csv.DictReader(io.StringIO(done.stdout.decode()))] == ['a,"b"', "p1"]
@@ -85,12 +95,12 @@ def test_quarantined_lines_are_written_with_their_place_and_reason(tmp_path: Pat
 
 def test_standard_input_is_a_file_too(tmp_path: Path, logs: list[str]) -> None:
     done = scan_logs("-", home=tmp_path, data=Path(logs[1]).read_bytes())
-    assert b"2026-09-20,p1,2,2,0,0,200,0,0\n" in done.stdout
+    assert b'2026-09-20,"p1",2,2,0,0,200,0,0\n' in done.stdout
 
 
 def test_the_settings_of_the_site_apply(tmp_path: Path, logs: list[str]) -> None:
     done = scan_logs(*logs, home=tmp_path, PHOTO_POPULARITY_VIEW_PATTERN="/pictures/(?P<photo_id>[^/]+)")
-    assert done.stdout.decode().splitlines() == [HEADER, "2026-09-21,p1,0,0,1,0,0,0,0"]
+    assert done.stdout.decode().splitlines() == [HEADER, '2026-09-21,"p1",0,0,1,0,0,0,0']
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_counted(
@@ -100,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_counted(
     missing, folder, packed = (str(tmp_path / name) for name in ("missing.log", ".", "packed.log"))
     done = scan_logs(missing, logs[0], folder, packed, logs[1], home=tmp_path)
     assert done.returncode == 1
-    assert b"2026-09-20,p1,3,2,0,0,300,0,1\n" in done.stdout
+    assert b'2026-09-20,"p1",3,2,0,0,300,0,1\n' in done.stdout
     *_, first, second, third = done.stderr.decode().splitlines()
     assert first == f"photo-popularity: {missing}: No such file or directory"
     assert second == f"photo-popularity: {folder}: Is a directory"
@@ -123,6 +133,36 @@ def test_an_option_that_makes_no_sense_is_one_sentence(
     done = scan_logs(*logs, *arguments, home=tmp_path)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode().startswith(f"photo-popularity: {message}")
+
+
+def test_a_log_is_never_overwritten_by_its_own_quarantine(tmp_path: Path, logs: list[str]) -> None:
+    (tmp_path / "link.csv").symlink_to(logs[0])
+    before = Path(logs[0]).read_bytes()
+    done = scan_logs(*logs, "--quarantine", str(tmp_path / "link.csv"), home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"is one of the logs; name another file" in done.stderr
+    assert Path(logs[0]).read_bytes() == before
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, logs: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = scan_logs(*logs, home=tmp_path, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "photo-popularity: the counts cannot be written: No space left on device\n"
+
+
+def test_a_file_without_a_good_line_takes_little_memory_and_time(tmp_path: Path) -> None:
+    """Somebody else's file is a common mistake; an object for each of its lines took gigabytes."""
+    (tmp_path / "newlines").write_bytes(b"\n" * 20_000_000)
+    code = (
+        "import resource, sys; from photo_popularity.cli import main\n"
+        "try: main()\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
+    )
+    done = scan_logs(str(tmp_path / "newlines"), home=tmp_path, code=code)
+    *_, reason, megabytes = done.stderr.decode().splitlines()
+    assert reason == f"  20,000,000 lines: {EMPTY}"
+    assert int(megabytes) < 300
 
 
 def test_nothing_heavy_is_imported(tmp_path: Path, logs: list[str]) -> None:

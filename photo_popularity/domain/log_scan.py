@@ -71,15 +71,15 @@ class Quarantine:
         self._further: Counter[str] = Counter()
         self._first_further: dict[str, tuple[int, str]] = {}
 
-    def add(self, rejected: Rejected) -> None:
-        """Keep one more line; they come in the order of the file."""
+    def add(self, rejected: Rejected, lines: int = 1) -> None:
+        """Keep one more line, or one that stands for several; they come in the order of the file."""
         number, reason = rejected.line_number, rejected.reason
         if len(self._rows) < MAX_QUARANTINED_ROWS:
             self._rows.append((number, reason, printable(rejected.line), 1))
             return
         if reason not in self._further:
             self._first_further[reason] = number, printable(rejected.line)
-        self._further[reason] += 1
+        self._further[reason] += lines
 
     def table(self) -> pa.Table:
         """All of them, as QUARANTINED."""
@@ -87,6 +87,7 @@ class Quarantine:
             (number, reason, line, self._further[reason])
             for reason, (number, line) in self._first_further.items()
         ]
+        further.sort()
         columns = zip(*self._rows, *further, strict=True) if self._rows else ([], [], [], [])
         return pa.table(list(columns), schema=QUARANTINED)
 
@@ -108,7 +109,7 @@ def scan_by_reference(
     rules: BehaviorRules,
     salt: str,
     salt_version: str,
-    tell: Callable[[Rejected], None] | None = None,
+    tell: Callable[[Rejected, int], None] | None = None,
 ) -> LogScan:
     """The signals and the quarantined lines of one log file; `tell` gets each of those too."""
     meanings = Meanings(rules)
@@ -121,7 +122,7 @@ def scan_by_reference(
         if isinstance(line, Rejected):
             quarantine.add(line)
             if tell is not None:
-                tell(line)
+                tell(line, 1)
             continue
         good += 1
         moment = line.epoch_seconds

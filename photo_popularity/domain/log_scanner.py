@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from photo_popularity.domain import log_scan
 from photo_popularity.domain.behavior_rules import COUNTS, BehaviorRules, Meanings, visitor_key
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.log_bytes import up_to_error
@@ -58,7 +59,7 @@ def scan_log(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version:
     from photo_popularity.domain.log_kernel.scanner import File
 
     quarantine = Quarantine()
-    file = File(lambda: nullcontext(stream), quarantine.add)
+    file = File(lambda: nullcontext(stream), quarantine.add, most_told=log_scan.MAX_QUARANTINED_ROWS)
     signals = scanner.signals(file, salt_version)
     return LogScan(
         signals=signals,

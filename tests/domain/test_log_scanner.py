@@ -194,8 +194,20 @@ def test_a_broken_log_ends_with_the_line_at_which_it_broke_in_both_scanners(size
         assert scan.quarantined["line_number"].to_pylist()[-1] == scan.lines
 
 
-def opened(data: bytes, tell: Callable[[Rejected], None] | None = None) -> File:
-    return File(lambda: nullcontext(io.BytesIO(data)), tell or (lambda _: None))
+def in_silence(rejected: Rejected, lines: int) -> None:
+    pass
+
+
+def into(kept: list[Rejected]) -> Callable[[Rejected, int], None]:
+    def keep(rejected: Rejected, lines: int) -> None:
+        assert lines == 1
+        kept.append(rejected)
+
+    return keep
+
+
+def opened(data: bytes, tell: Callable[[Rejected, int], None] = in_silence) -> File:
+    return File(lambda: nullcontext(io.BytesIO(data)), tell)
 
 
 def signals_of(number: int, data: bytes) -> pd.DataFrame:
@@ -217,7 +229,7 @@ def test_days_of_many_files_are_the_merged_signals_of_each() -> None:
     files = [file_of(some_lines(count, seed=count)) for count in (7_000, 3, 5_000, 0, 1, 6_000, 40, 2_000)]
     files += [gzip.compress(files[0][:500_000]), b"nonsense", b"\n", files[1]]
     told: list[list[Rejected]] = [[] for _ in files]
-    given = [opened(data, told[number].append) for number, data in enumerate(files)]
+    given = [opened(data, into(its)) for data, its in zip(files, told, strict=True)]
     found = days_of(given)
     pd.testing.assert_frame_equal(found, merged(files), check_dtype=False)
     assert found["unique_visitors"].sum() < found["views"].sum()
@@ -270,7 +282,7 @@ def test_a_scanner_keeps_nothing_of_a_file_that_could_not_be_read(after: int) ->
     with pytest.raises(OSError, match="the disk is gone"):
         scanned(Breaking(data, after))
     assert scanned(io.BytesIO(small)) == specified(small)
-    broken = File(lambda: nullcontext(Breaking(data, after)), lambda _: None)
+    broken = File(lambda: nullcontext(Breaking(data, after)), in_silence)
     with pytest.raises(OSError, match="the disk is gone"):
         scan_days([opened(small), broken, opened(data)], rules=RULES)
     assert len(days_of([opened(small)])) == len(merged([small]))
@@ -288,7 +300,7 @@ def test_a_file_of_another_compression_fails_and_leaves_nothing_behind() -> None
 
 def test_every_file_is_closed_also_those_that_fail() -> None:
     streams = [io.BytesIO(line()), io.BytesIO(line() * 10_000), Breaking(line() * 10_000, 600_000)]
-    files = [File(lambda stream=stream: stream, lambda _: None) for stream in streams]  # type: ignore[misc]
+    files = [File(lambda stream=stream: stream, in_silence) for stream in streams]  # type: ignore[misc]
     with pytest.raises(OSError, match="the disk is gone"):
         scan_days(files, rules=RULES)
     assert [stream.closed for stream in streams] == [True, True, True]
@@ -328,7 +340,7 @@ def test_of_a_file_that_fails_midway_the_lines_before_count_with_and_without_the
         reasons.clear()
         failing = File(
             lambda: nullcontext(Breaking(data, after)),
-            reasons.append,
+            into(reasons),
             fails=lambda error: problems.append(str(error)),
         )
         whole = opened(small)

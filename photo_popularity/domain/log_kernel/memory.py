@@ -53,7 +53,7 @@ class Block:
         self._buffer = np.frombuffer(self.bytes, dtype=np.uint8)
         self._tokens = np.empty(BLOCK_BYTES + 1 + 16, dtype=np.int32)
         self._records = np.empty((most, at.RECORD_WORDS), dtype=np.int64)
-        self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int64)
+        self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int32)
         self._day_runs = np.empty((most, 2), dtype=np.int64)
         self._fields = np.empty(at.FIELD_WORDS, dtype=np.int64)
         # bytes that no time has

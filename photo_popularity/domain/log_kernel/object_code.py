@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -54,7 +55,10 @@ def _load_once() -> Work | NoKernel:
                 return _loaded(code)
         code = compile_apart(level)
         # kept in the first folder where this user may write
-        any(_kept(folder / name, code) for folder in _folders())
+        if not any(_kept(folder / name, code) for folder in _folders()):
+            logging.getLogger(__name__).warning(
+                "the log kernel was compiled for this process alone: no folder to keep it in can be written"
+            )
         return _loaded(code)
     except NoKernel as missing:
         return missing
@@ -62,7 +66,7 @@ def _load_once() -> Work | NoKernel:
 
 def compile_apart(level: str) -> bytes:
     """The name of the kernel's function, a newline, and the object file, made in another process; raises NoKernel."""
-    variables = {**os.environ, "NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
+    variables = {**os.environ, "NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
     command = [
         sys.executable,
         "-c",
@@ -182,7 +186,7 @@ def main() -> None:
     try:
         load()
     except NoKernel as missing:
-        print(f"Logs are scanned without the compiled kernel, some thirty times slower: {missing}")
+        sys.exit(f"Logs are scanned without the compiled kernel, some thirty times slower: {missing}")
 
 
 if __name__ == "__main__":

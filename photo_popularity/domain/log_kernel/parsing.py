@@ -39,7 +39,7 @@ def parse_block(block: Words) -> None:
     """Find the fields of every line of a block that ends with a newline."""
     text, tokens = bytes_at(block[at.BUFFER]), slots_at(block[at.TOKENS])
     fields, clock = words_at(block[at.FIELDS]), words_at(block[at.CLOCK])
-    rejects, runs = words_at(block[at.REJECTS]), words_at(block[at.DAY_RUNS])
+    rejects, runs = slots_at(block[at.REJECTS]), words_at(block[at.DAY_RUNS])
     length = block[at.LENGTH]
     find_tokens(text, length, tokens)
     lines, rejected, run, token, start = 0, 0, -1, 0, 0

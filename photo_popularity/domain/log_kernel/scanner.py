@@ -6,11 +6,14 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from typing import BinaryIO
+
+import numpy as np
 
 from photo_popularity.domain.access_log import BAD_TIME, EMPTY, FOREIGN, MAX_LINE_BYTES, TOO_LONG, Rejected
 from photo_popularity.domain.errors import InputError
@@ -22,52 +25,61 @@ from photo_popularity.domain.log_kernel.store import Meaning, Rows, Store
 
 # one reads and one counts at a time, so more threads would only wait
 MOST_THREADS = 4
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS, PATIENCE_SECONDS = 0.0005, 0.5
 REASONS = {at.EMPTY: EMPTY, at.TOO_LONG: TOO_LONG, at.FOREIGN: FOREIGN, at.BAD_TIME: BAD_TIME}
 
-Tell = Callable[[Rejected], None]
+Tell = Callable[[Rejected, int], None]
 
 
 @dataclass
 class File:
     """A log file to scan; afterwards, what was found in it. Moments are seconds since 1970, None without a good line.
 
-    `tell` gets every line that is in no known format, in order. `fails` takes an error of opening or reading the file:
-    the lines before it count, and the scan goes on with the next one. Without `fails` the scan ends with the error.
+    `tell` gets the first `most_told` lines that are in no known format, each with a 1; of all further ones of a block the
+    first with each reason, and how many it stands for. `fails` takes an error of opening or reading the file: the lines
+    before it count, and the scan goes on with the next one. Without `fails` the scan ends with the error.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
     tell: Tell
     fails: Callable[[Exception], None] | None = None
+    most_told: float = inf
     lines: int = 0
     good: int = 0
     first_moment: int | None = None
     last_moment: int | None = None
-    _waiting: dict[int, tuple[int, list[Rejected]]] = field(default_factory=dict)
     _told: int = 0
 
-    def add(self, number: int, block: Block, rejected: list[Rejected]) -> None:
-        """Take what was found in a block; the blocks may come in any order."""
-        words = block.words
+    def add(self, block: Block, text_bytes: int) -> None:
+        """Take what was found in the next block; of a line told no more than `text_bytes`."""
+        words, rejects = block.words, block.rejects
         lines = int(words[at.LINES])
-        if good := lines - len(rejected):
+        if good := lines - len(rejects):
             first, last = int(words[at.FIRST_MOMENT]), int(words[at.LAST_MOMENT])
             self.first_moment = min(first, first if self.first_moment is None else self.first_moment)
             self.last_moment = max(last, last if self.last_moment is None else self.last_moment)
         self.good += good
-        self._waiting[number] = lines, rejected
-        while self._told in self._waiting:
-            lines, rejected = self._waiting.pop(self._told)
-            for one in rejected:
-                self.tell(Rejected(self.lines + one.line_number + 1, one.reason, one.line))
-            self.lines += lines
-            self._told += 1
+        apart = int(min(len(rejects), self.most_told - self._told))
+        for reject in rejects[:apart]:
+            self._tell(block, reject.tolist(), text_bytes, 1)
+        self._told += apart
+        if apart < len(rejects):
+            further = rejects[apart:]
+            _, places, counts = np.unique(further[:, 1], return_index=True, return_counts=True)
+            for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+                self._tell(block, further[place].tolist(), text_bytes, count)
+        self.lines += lines
+
+    def _tell(self, block: Block, reject: Sequence[int], text_bytes: int, lines: int) -> None:
+        line, reason, start, end = reject
+        text = bytes(block.view[start : min(end, start + text_bytes)])
+        self.tell(Rejected(self.lines + line + 1, REASONS[reason], text), lines)
 
     def end(self, blocks: Blocks) -> None:
         """Take how the file ended, after all its blocks."""
         if blocks.broken:
             self.lines += 1
-            self.tell(Rejected(self.lines, blocks.broken, blocks.tail))
+            self.tell(Rejected(self.lines, blocks.broken, blocks.tail), 1)
 
 
 class Blocks:
@@ -150,7 +162,7 @@ class Scanner:
 
 
 class _Reader:
-    """The blocks of some files, one file after the other."""
+    """The blocks of some files, one file after the other, numbered through."""
 
     def __init__(self, files: Iterable[File]) -> None:
         self._files = iter(files)
@@ -160,10 +172,11 @@ class _Reader:
         self.broken: list[tuple[File, Blocks]] = []
 
     def read(self, block: Block) -> tuple[File, int] | None:
-        """Fill the block; returns whose it is and its number in that file, None when no file has more."""
+        """Fill the block; returns whose it is and its number, None when no file has more."""
         while (file := self._file[0] if self._file else next(self._files, None)) is not None:
             try:
                 if self._read_of(file, block):
+                    self._number += 1
                     return file, self._number - 1
             except (OSError, InputError) as error:
                 self.close()
@@ -180,10 +193,9 @@ class _Reader:
     def _read_of(self, file: File, block: Block) -> bool:
         if self._file is None:
             stream = self._open.enter_context(file.open())
-            self._file, self._number = (file, Blocks(up_to_error(stream, file.fails))), 0
+            self._file = file, Blocks(up_to_error(stream, file.fails))
         _, blocks = self._file
         found = blocks.read(block)
-        self._number += found
         if blocks.at_end:
             if blocks.broken:
                 self.broken.append(self._file)
@@ -193,12 +205,11 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """A block with its place: the file, and the number in it."""
+    """A block, whose it is, and its number."""
 
     block: Block
     file: File
     number: int
-    rejected: list[Rejected]
 
 
 class _Scan:
@@ -220,12 +231,13 @@ class _Scan:
                 if (parsed := self._parse(first)) is not None:
                     self._work_together(parsed, others, threads)
         finally:
-            self._reader.close()
+            if not self._reading.locked():
+                self._reader.close()
         for file, its in self._reader.broken:
             file.end(its)
 
     def _work_together(self, parsed: _Parsed, others: list[Block], threads: int) -> None:
-        parsers = [threading.Thread(target=self._keep_parsing) for _ in range(threads)]
+        parsers = [threading.Thread(target=self._keep_parsing, daemon=True) for _ in range(threads)]
         for block in others:
             self._free.put(block)
         interval = sys.getswitchinterval()
@@ -234,17 +246,10 @@ class _Scan:
         for parser in parsers:
             parser.start()
         try:
-            self._count(parsed)
-            self._free.put(parsed.block)
-            at_work = threads
-            while at_work:
-                if (found := self._done.get()) is None:
-                    at_work -= 1
-                elif isinstance(found, BaseException):
-                    raise found
-                else:
-                    self._count(found)
-                    self._free.put(found.block)
+            self._count_all(parsed, threads)
+        except BaseException:
+            self._store.is_whole = False
+            raise
         finally:
             self._stopped = True
             sys.setswitchinterval(interval)
@@ -252,7 +257,24 @@ class _Scan:
             for block in others:
                 self._free.put(block)
             for parser in parsers:
-                parser.join()
+                # after an interruption one may still wait for a pipe, whose block nobody uses again
+                parser.join(None if self._store.is_whole else PATIENCE_SECONDS)
+
+    def _count_all(self, parsed: _Parsed, at_work: int) -> None:
+        """Count the blocks in their order, as the parsers hand them over."""
+        waiting = {parsed.number: parsed}
+        number = parsed.number
+        while waiting or at_work:
+            if (its := waiting.pop(number, None)) is not None:
+                self._count(its)
+                self._free.put(its.block)
+                number += 1
+            elif (found := self._done.get()) is None:
+                at_work -= 1
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                waiting[found.number] = found
 
     def _keep_parsing(self) -> None:
         try:
@@ -268,17 +290,11 @@ class _Scan:
             if self._stopped or (found := self._reader.read(block)) is None:
                 return None
         self._work(at.PARSE_BLOCK, 0, block.address)
-        return _Parsed(block, *found, self._rejected(block))
+        return _Parsed(block, *found)
 
     def _count(self, parsed: _Parsed) -> None:
         self._store.add(parsed.block)
-        parsed.file.add(parsed.number, parsed.block, parsed.rejected)
-
-    def _rejected(self, block: Block) -> list[Rejected]:
-        return [
-            Rejected(line, REASONS[reason], bytes(block.view[start : min(end, start + self._text_bytes)]))
-            for line, reason, start, end in block.rejects.tolist()
-        ]
+        parsed.file.add(parsed.block, self._text_bytes)
 
 
 def _cpu_count() -> int:
