@@ -1,6 +1,6 @@
 """Lines of web access logs: from the bytes of a file to requests, and to the lines that are none.
 
-Here is what a line says. What it means for a photo (views, robots, visitors) belongs in `behavior`.
+Here is what a line says. What it means for a photo (views, robots, visitors) belongs in `behavior_rules`.
 
 A good line is one in Common or Combined Log Format. Decided where the formats leave room:
 

@@ -1,6 +1,6 @@
 """What counts as a view, a like, a download, a robot and another site, by the rules of a site.
 
-How a line is read belongs in `access_log`, who is a robot in `robots`, counting in `behavior`. Decided where the words
+How a line is read belongs in `access_log`, who is a robot in `robots`, counting in `log_scan`. Decided where the words
 leave room:
 
 - A line counts for a photo when it is a person's view, like or download, or a robot's view. Every other

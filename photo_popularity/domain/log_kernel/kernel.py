@@ -1,4 +1,4 @@
-"""The compiled scan: what `access_log` and `behavior` say of a line, for a block of lines at a time.
+"""The compiled scan: what `access_log` and `behavior_rules` say of a line, for a block of lines at a time.
 
 numba compiles it and `object_code` keeps and loads the result. Memory comes from `memory`: an array of words with the
 addresses, sizes and counters that `layout` names. Nothing here allocates, raises or checks a bound.
