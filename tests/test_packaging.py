@@ -171,7 +171,8 @@ def undeclared(folders: set[str], requirements: list[Requirement]) -> dict[str, 
     found: dict[str, str] = {}
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for name in set(imported(path)) - PACKAGES - {"benchmarks", "tests"} - STANDARD:
-            if not known & {canonicalize_name(provider) for provider in providers.get(name, ())}:
+            # what is declared and not installed has no provider
+            if not known & {canonicalize_name(provider) for provider in providers.get(name, [name])}:
                 found[name] = str(path.relative_to(ROOT))
     return found
 

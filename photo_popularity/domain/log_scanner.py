@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -35,7 +35,7 @@ from photo_popularity.domain.log_scan import (
 
 if TYPE_CHECKING:
     from photo_popularity.domain.log_kernel.scanner import File
-    from photo_popularity.domain.log_kernel.store import Rows
+    from photo_popularity.domain.log_kernel.store import PhotoNumber, Rows
 
 # a scanner that has seen more photos is left for a new one
 MOST_PHOTOS = 1 << 21
@@ -102,11 +102,11 @@ class KernelScanner:
         work = load()
         from photo_popularity.domain.log_kernel.scanner import Scanner
 
-        self._meanings = Meanings(rules)
         self._scanner = Scanner(
             work,
             key=visitor_key(salt),
-            meaning=self._meaning,
+            # no method: the scanner would be kept alive by itself, with all its memory, until the next search for garbage
+            meaning=partial(_meaning, Meanings(rules)),
             rules=_kernel_rules(rules),
             text_bytes=MAX_QUARANTINED_CHARACTERS,
         )
@@ -140,19 +140,16 @@ class KernelScanner:
         columns = [arranged.days, arranged.photo_ids, views, _column(visitors, pa.int64()), *others]
         return pa.Table.from_arrays(columns, schema=DAYS)
 
-    def _meaning(self, kind: int, text: bytes) -> int:
-        """What a text means, as the kernel's `layout` writes it."""
-        if kind == at.PATH_TEXT:
-            method, _, path = text.partition(b" ")
-            deed, photo_id = self._meanings.deed(method, path)
-            return (
-                (self._scanner.photo_number(photo_id.encode()) << at.DEED_BITS | DEEDS[deed])
-                if deed
-                else at.NO_DEED
-            )
-        if kind == at.AGENT_TEXT:
-            return int(self._meanings.is_robot(text))
-        return int(self._meanings.is_external(text))
+
+def _meaning(meanings: Meanings, kind: int, text: bytes, photo_number: PhotoNumber) -> int:
+    """What a text means, as the kernel's `layout` writes it."""
+    if kind == at.PATH_TEXT:
+        method, _, path = text.partition(b" ")
+        deed, photo_id = meanings.deed(method, path)
+        return (photo_number(photo_id.encode()) << at.DEED_BITS | DEEDS[deed]) if deed else at.NO_DEED
+    if kind == at.AGENT_TEXT:
+        return int(meanings.is_robot(text))
+    return int(meanings.is_external(text))
 
 
 def _kernel_rules(rules: BehaviorRules) -> Rules:

@@ -141,10 +141,6 @@ class Scanner:
         """How many photos have been met."""
         return self._store.photo_count
 
-    def photo_number(self, name: bytes) -> int:
-        """The number of a photo by its name, for the meanings of paths."""
-        return self._store.photo_number(name)
-
     @property
     def is_whole(self) -> bool:
         """Whether it can be used again: no error or interruption has left its memory half written."""

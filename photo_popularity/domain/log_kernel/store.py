@@ -21,8 +21,9 @@ PAIRS_AT_ONCE = 1 << 19
 LIKELY_ROWS, LIKELY_PHOTOS = 1 << 19, 1 << 17
 _READ_AHEAD = 64
 
-Meaning = Callable[[int, bytes], int]
-"""What a text means, by its kind (`layout.PATH_TEXT` and so on), as `layout` writes it."""
+PhotoNumber = Callable[[bytes], int]
+Meaning = Callable[[int, bytes, PhotoNumber], int]
+"""What a text means, by its kind (`layout.PATH_TEXT` and so on), as `layout` writes it; photos are asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,8 @@ class Store:
         text, mask = words.cast("B"), (1 << at.KIND_BITS) - 1
         for place in self._new_texts.array[: self._words[at.NEW_TEXT_COUNT]].tolist():
             kind, start = words[place + at.TEXT_KIND], 8 * (place + at.HEADER_WORDS)
-            words[place + at.MEANING] = meaning(
-                kind & mask, bytes(text[start : start + (kind >> at.KIND_BITS)])
-            )
+            its = bytes(text[start : start + (kind >> at.KIND_BITS)])
+            words[place + at.MEANING] = meaning(kind & mask, its, self.photo_number)
         self._words[at.NEW_TEXT_COUNT] = 0
 
     def _end_run(self) -> None:
