@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # a scanner that has seen more photos is left for a new one
 MOST_PHOTOS = 1 << 21
+_VISITOR = 0xFFFF_FFFF
 DAYS = pa.schema(
     [
         ("day", pa.date32()),
@@ -262,17 +263,25 @@ def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _visitors(rows: Rows, place: np.ndarray, row_count: int) -> pa.Array:
-    """The hashes of each row's visitors, sorted."""
-    pairs = np.concatenate([np.zeros(0, dtype=np.int64), *rows.pairs.slices()])
-    visitors = pairs & 0xFFFF_FFFF
-    met = np.flatnonzero(np.bincount(visitors))
+    """The hashes of each row's visitors, sorted; beside the result a part of the pairs at a time is in memory."""
+    lengths, is_met = np.zeros(row_count, dtype=np.int64), np.zeros(len(rows.visitors), dtype=bool)
+    for pairs in rows.pairs.slices():
+        lengths += np.bincount(place[pairs >> 32], minlength=row_count)
+        is_met[pairs & _VISITOR] = True
+    offsets = np.zeros(row_count + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    met = np.flatnonzero(is_met)
     met = met[np.argsort(rows.visitors[met])]
-    # a visitor's rank by its hash and its row share one word, which sorts many times as fast as a pair
-    ranks = np.empty(len(rows.visitors), dtype=np.int64)
+    ranks, hashes = np.empty(len(rows.visitors), dtype=np.int64), rows.visitors[met]
     ranks[met] = np.arange(len(met))
-    pairs = place[pairs >> 32] << 32 | ranks[visitors]
-    pairs.sort()
-    hashes = rows.visitors[met][pairs & 0xFFFF_FFFF]
-    offsets = np.zeros(row_count + 1, dtype=np.int32)
-    np.cumsum(np.bincount(pairs >> 32, minlength=row_count), out=offsets[1:])
-    return pa.ListArray.from_arrays(_column(offsets, pa.int32()), _column(hashes, pa.uint64()))
+    found = np.empty(offsets[-1], dtype=np.uint64)
+    for pairs in rows.pairs.slices():
+        # a row's place and a visitor's rank by its hash share one word, which sorts many times as fast as a pair
+        ordered = place[pairs >> 32] << 32 | ranks[pairs & _VISITOR]
+        ordered.sort()
+        owners = ordered >> 32
+        within = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        found[offsets[owners] + within] = hashes[ordered & _VISITOR]
+    return pa.ListArray.from_arrays(
+        _column(offsets.astype(np.int32), pa.int32()), _column(found, pa.uint64())
+    )
