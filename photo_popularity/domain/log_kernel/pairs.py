@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
-from typing import IO
 
 import numpy as np
 
@@ -17,8 +17,7 @@ class PairRuns:
 
     def __init__(self) -> None:
         self._runs: list[np.ndarray] = []
-        self._on_disk: list[np.ndarray] = []
-        self._files: list[IO[bytes]] = []
+        self._on_disk: list[_DiskRun] = []
 
     def add(self, pairs: np.ndarray) -> None:
         """Add pairs in any order, of which there may be several alike; they are sorted where they lie."""
@@ -30,27 +29,51 @@ class PairRuns:
 
     def slices(self) -> Iterator[np.ndarray]:
         """All distinct pairs in order, a few at a time, the pairs of a row always together."""
-        runs = [run for run in (*self._on_disk, *self._runs) if len(run)]
+        runs: list[_DiskRun | _MemoryRun] = [*self._on_disk]
+        runs += [_MemoryRun(run) for run in self._runs if len(run)]
         if not runs:
             return
-        longest = max(runs, key=len)
+        longest = max((run.pairs for run in runs), key=len)
         ends = np.unique(longest[SLICE::SLICE] >> 32)
         positions = [0] * len(runs)
         for end in (*(ends << 32).tolist(), None):
             parts = []
             for number, run in enumerate(runs):
-                stop = len(run) if end is None else int(np.searchsorted(run, end))
-                parts.append(np.asarray(run[positions[number] : stop]))
+                stop = len(run.pairs) if end is None else int(np.searchsorted(run.pairs, end))
+                parts.append(run.part(positions[number], stop))
                 positions[number] = stop
             if any(len(part) for part in parts):
-                yield np.array(parts[0]) if len(parts) == 1 else _distinct(np.concatenate(parts))
+                yield parts[0].copy() if len(parts) == 1 else _distinct(np.concatenate(parts))
 
     def _spill(self, run: np.ndarray) -> None:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 -- the run is read as long as the runs live
-        run.tofile(file)
-        file.flush()
-        self._files.append(file)
-        self._on_disk.append(np.memmap(file, dtype=run.dtype, mode="r"))
+        self._on_disk.append(_DiskRun(run))
+
+
+class _MemoryRun:
+    """A sorted run in memory."""
+
+    def __init__(self, pairs: np.ndarray) -> None:
+        self.pairs = pairs
+
+    def part(self, start: int, stop: int) -> np.ndarray:
+        return self.pairs[start:stop]
+
+
+class _DiskRun:
+    """A sorted run in a file: `pairs` is for searching, as what is read through it counts as memory of this process."""
+
+    def __init__(self, run: np.ndarray) -> None:
+        # the file lives as long as the run
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        run.tofile(self._file)
+        self._file.flush()
+        self.pairs = np.memmap(self._file, dtype=run.dtype, mode="r")
+
+    def part(self, start: int, stop: int) -> np.ndarray:
+        size = self.pairs.itemsize
+        return np.frombuffer(
+            os.pread(self._file.fileno(), (stop - start) * size, start * size), self.pairs.dtype
+        )
 
 
 def _distinct(pairs: np.ndarray) -> np.ndarray:
