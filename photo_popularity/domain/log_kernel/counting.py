@@ -6,7 +6,7 @@ import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
 from photo_popularity.domain.log_kernel.blake2b import visitor_hash
-from photo_popularity.domain.log_kernel.finding import text_words
+from photo_popularity.domain.log_kernel.finding import AHEAD, text_words
 from photo_popularity.domain.log_kernel.machine import (
     MIX,
     ONE,
@@ -20,10 +20,6 @@ from photo_popularity.domain.log_kernel.machine import (
 )
 from photo_popularity.domain.log_kernel.parsing import counts_with
 
-# how many records before it is needed memory is asked for
-_AHEAD = 8
-_DEED_MASK = (1 << at.DEED_BITS) - 1
-
 
 @compiled
 def count_block(store: Words, block: Words) -> None:
@@ -31,8 +27,8 @@ def count_block(store: Words, block: Words) -> None:
     arena = words_at(store[at.ARENA])
     rows, pairs = words_at(store[at.ROWS]), words_at(store[at.PAIRS])
     pair = store[at.PAIR_COUNT]
-    for number in range(-2 * _AHEAD, block[at.RECORD_COUNT]):
-        _fetch_rows_ahead(store, block, number + 2 * _AHEAD, number + _AHEAD)
+    for number in range(-2 * AHEAD, block[at.RECORD_COUNT]):
+        _fetch_rows_ahead(store, block, number + 2 * AHEAD, number + AHEAD)
         if number < 0:
             continue
         record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * number)
@@ -43,7 +39,7 @@ def count_block(store: Words, block: Words) -> None:
         photo = texts[2 * at.SUBJECT]
         if deed == at.UNKNOWN:
             meaning = arena[photo + at.MEANING]
-            deed, photo = meaning & _DEED_MASK, meaning >> at.DEED_BITS
+            deed, photo = meaning & at.DEED_MASK, meaning >> at.DEED_BITS
             if not counts_with(deed, record[at.STATUS_BITS]):
                 continue
         is_robot = agent >= 0 and arena[agent + at.MEANING] == 1

@@ -18,8 +18,7 @@ from photo_popularity.domain.log_kernel.parsing import PHOTO_SEED, counts_with
 from photo_popularity.domain.log_kernel.texts import same_bytes, text_hash
 
 # how many records before it is needed memory is asked for
-_AHEAD = 8
-_DEED_MASK = (1 << at.DEED_BITS) - 1
+AHEAD = 8
 
 
 @compiled
@@ -30,8 +29,8 @@ def find_texts(store: Words, block: Words) -> None:
     """
     arena = words_at(store[at.ARENA])
     count = block[at.RECORD_COUNT]
-    for number in range(-2 * _AHEAD, count):
-        _fetch_ahead(store, block, number + 2 * _AHEAD, number + _AHEAD)
+    for number in range(-2 * AHEAD, count):
+        _fetch_ahead(store, block, number + 2 * AHEAD, number + AHEAD)
         if number < 0:
             continue
         record = words_at(block[at.RECORDS] + 8 * at.RECORD_WORDS * number)
@@ -75,7 +74,7 @@ def _find_path(store: Words, block: Words, record: Words) -> None:
     meaning = words_at(store[at.ARENA])[place + at.MEANING]
     if meaning == at.UNKNOWN:
         return
-    deed = meaning & _DEED_MASK
+    deed = meaning & at.DEED_MASK
     record[at.DEED] = deed if counts_with(deed, record[at.STATUS_BITS]) else at.NO_DEED
     record[at.TEXTS] = meaning >> at.DEED_BITS
 

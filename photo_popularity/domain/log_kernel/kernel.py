@@ -5,7 +5,7 @@ addresses, sizes and counters that `layout` names. Nothing here allocates, raise
 
 A block passes three times. `parse_block` finds each line's fields and writes down the lines that may count for a photo;
 it touches its block alone, so blocks are parsed side by side. `find_texts` gives each distinct path, agent, referring
-host and address a place. `count_block` counts, once Python has said what each new word means.
+host and address a place. `count_block` counts, once Python has said what each new text means.
 """
 
 from __future__ import annotations

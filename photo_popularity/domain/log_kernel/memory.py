@@ -15,7 +15,8 @@ from photo_popularity.domain.log_kernel import layout as at
 BLOCK_BYTES = 1024 * 1024
 # a good line of the fewest bytes: `a b c [20/Sep/2026:02:01:51 +0200] "" 200 -`
 SHORTEST_LINE = 44
-_READ_AHEAD = 64
+# the kernel reads so many bytes at once, also those after the last
+READ_AHEAD = 64
 _INT64 = np.iinfo(np.int64)
 
 
@@ -31,7 +32,7 @@ class Rules:
         self._words = np.zeros(at.EXTENSIONS + len(extensions), dtype=np.int64)
         self._words[at.ARE_PLAIN], self._words[at.EXTENSION_COUNT] = bool(patterns), len(extensions)
         self._texts = [
-            np.frombuffer(text + bytes(_READ_AHEAD), np.uint8) for pair in patterns for text in pair
+            np.frombuffer(text + bytes(READ_AHEAD), np.uint8) for pair in patterns for text in pair
         ]
         lengths = [len(text) for pair in patterns for text in pair]
         places = zip(map(address_of, self._texts), lengths, strict=True)
@@ -48,7 +49,7 @@ class Block:
     def __init__(self, seed: int, rules: Rules) -> None:
         most = BLOCK_BYTES // SHORTEST_LINE + 1
         # room for the newline that a last line may lack
-        self.bytes = bytearray(BLOCK_BYTES + 1 + _READ_AHEAD)
+        self.bytes = bytearray(BLOCK_BYTES + 1 + READ_AHEAD)
         self.view = memoryview(self.bytes)[: BLOCK_BYTES + 1]
         self._buffer = np.frombuffer(self.bytes, dtype=np.uint8)
         self._tokens = np.empty(BLOCK_BYTES + 1 + 16, dtype=np.int32)
@@ -103,11 +104,8 @@ class Array:
             return
         grown = np.empty((max(length, 2 * len(self.array)), *self.array.shape[1:]), dtype=self.array.dtype)
         grown[: len(self.array)] = self.array
-        self.replace(words, grown)
-
-    def replace(self, words: np.ndarray, array: np.ndarray) -> None:
-        self.array = array
-        words[self.place] = address_of(array)
+        self.array = grown
+        words[self.place] = address_of(grown)
 
 
 class Slots:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
-from photo_popularity.domain.log_kernel.memory import Array, Block, Slots, address_of
+from photo_popularity.domain.log_kernel.memory import READ_AHEAD, Array, Block, Slots, address_of
 from photo_popularity.domain.log_kernel.object_code import Work
 from photo_popularity.domain.log_kernel.pairs import PairRuns
 
@@ -19,7 +19,6 @@ MOST_VISITORS = 1 << 21
 PAIRS_AT_ONCE = 1 << 19
 # memory that is not touched costs nothing, and arrays that need not grow are not copied
 LIKELY_ROWS, LIKELY_PHOTOS = 1 << 19, 1 << 17
-_READ_AHEAD = 64
 
 PhotoNumber = Callable[[bytes], int]
 Meaning = Callable[[int, bytes, PhotoNumber], int]
@@ -84,7 +83,7 @@ class Store:
         if words[at.ARENA_USED] > MOST_ARENA_WORDS:
             self._forget_texts()
         longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
-        self._arena.reserve(words, int(words[at.ARENA_USED]) + longest + _READ_AHEAD)
+        self._arena.reserve(words, int(words[at.ARENA_USED]) + longest + READ_AHEAD)
         self._new_texts.reserve(words, 3 * records)
         self._reserve_photos(records, int(block.words[at.LENGTH]))
         self._make_room(self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records, at.FILL_TEXTS)
@@ -109,7 +108,7 @@ class Store:
         number = self._known_photos.get(name)
         if number is None:
             self._reserve_photos(1, len(name))
-            self._asked.reserve(self._words, len(name) + _READ_AHEAD)
+            self._asked.reserve(self._words, len(name) + READ_AHEAD)
             self._asked.array[: len(name)] = np.frombuffer(name, np.uint8)
             self._words[at.ASKED_BYTES] = len(name)
             self._call(at.FIND_PHOTO)
@@ -126,7 +125,7 @@ class Store:
         count = int(words[at.PHOTO_COUNT])
         used = int(self._photos.array[count, at.PHOTO_START])
         self._photos.reserve(words, count + photos + 1)
-        self._photo_names.reserve(words, used + name_bytes + _READ_AHEAD)
+        self._photo_names.reserve(words, used + name_bytes + READ_AHEAD)
         self._make_room(self._photo_slots, count + photos, at.FILL_PHOTOS)
 
     def take_rows(self) -> Rows:
