@@ -195,7 +195,7 @@ def scan_logs(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # all objects stay to the end, so that looking for garbage among them would only take time
     gc.disable()
-    from photo_popularity.scan_logs import FORMATS, scan_files, write_days
+    from photo_popularity.scan_logs import FORMATS, scan_files
 
     if form not in FORMATS:
         raise InputError(f"--format {form!r} is not known; use one of {', '.join(FORMATS)}")
@@ -205,7 +205,7 @@ def scan_logs(
         )
     scanned = scan_files(files, rules=read_environment().settings.behavior_rules, quarantine=quarantine)
     try:
-        write_days(scanned.days, form, sys.stdout.buffer)
+        scanned.write(form, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -29,26 +29,37 @@ FORMATS = ("csv", "parquet")
 QUARANTINE_COLUMNS = ("file", "line_number", "reason", "line")
 
 
-@dataclass(frozen=True)
+@dataclass
 class ScannedLogs:
-    """The counts of some log files, one row a day and photo, and what is to be told of the files.
+    """The counts of some log files, one row a day and photo, to be written once; and what is to be told of the files.
 
     `problems` has a sentence for each file that could not be read to its end.
     """
 
-    days: pa.Table
+    days: pa.RecordBatchReader
     files: Sequence[File]
     reasons: Counter[str]
     problems: Sequence[str]
-    seconds: float
+    started: float
+    _rows: int = 0
+    _days: set[int] = field(default_factory=set)
+    _seconds: float = 0.0
+
+    def write(self, form: str, stream: BinaryIO) -> None:
+        """Write the counts in one of FORMATS."""
+        with _writer(self.days.schema, form, stream) as writer:
+            for batch in self.days:
+                writer.write_batch(batch)
+                self._rows += len(batch)
+                self._days.update(batch["day"].unique().cast("int32").to_pylist())
+        self._seconds = time.monotonic() - self.started
 
     def summary(self) -> Iterator[str]:
-        """What a person wants to know, line by line."""
+        """What a person wants to know once the counts are written, line by line."""
         lines, good = sum(file.lines for file in self.files), sum(file.good for file in self.files)
-        days = len(self.days["day"].unique())
         yield (
             f"{counted(len(self.files), 'file')}, {counted(lines, 'line')}: {good:,} good, {lines - good:,} quarantined; "
-            f"{counted(len(self.days), 'row')} for {counted(days, 'day')}, {self.seconds:.2f} s"
+            f"{counted(self._rows, 'row')} for {counted(len(self._days), 'day')}, {self._seconds:.2f} s"
         )
         for reason, count in self.reasons.most_common():
             yield f"  {counted(count, 'line')}: {reason}"
@@ -78,19 +89,21 @@ def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path |
 
         files = [file_of(name) for name in names]
         days = scan_days(files, rules=rules)
-    return ScannedLogs(days, files, reasons, problems, time.monotonic() - started)
+    return ScannedLogs(days, files, reasons, problems, started)
 
 
-def write_days(days: pa.Table, form: str, stream: BinaryIO) -> None:
-    """Write the counts in one of FORMATS."""
+def _writer(schema: pa.Schema, form: str, stream: BinaryIO) -> AbstractContextManager[Any]:
+    writer: AbstractContextManager[Any]
     if form == "csv":
         from pyarrow import csv as arrow_csv
 
-        arrow_csv.write_csv(days, stream, arrow_csv.WriteOptions(quoting_header="none"))
+        options = arrow_csv.WriteOptions(quoting_header="none")
+        writer = arrow_csv.CSVWriter(stream, schema, write_options=options)
     else:
         from pyarrow import parquet
 
-        parquet.write_table(days, stream, compression="zstd")
+        writer = parquet.ParquetWriter(stream, schema, compression="zstd")
+    return writer
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # a scanner that has seen more photos is left for a new one
 MOST_PHOTOS = 1 << 21
+# so few that what belongs to them stays in the cache, and memory is used again
+BATCH_ROWS = 1 << 13
 _VISITOR = 0xFFFF_FFFF
 DAYS = pa.schema(
     [
@@ -72,15 +74,17 @@ def scan_log(stream: BinaryIO, *, rules: BehaviorRules, salt: str, salt_version:
     )
 
 
-def scan_days(files: Iterable[File], *, rules: BehaviorRules) -> pa.Table:
+def scan_days(files: Iterable[File], *, rules: BehaviorRules) -> pa.RecordBatchReader:
     """The counts of each day and photo in many files, as `merge_signals` has them of the files' signals.
 
-    What is found in each file stands in its record afterwards.
+    All files have been scanned when it returns, and what was found in each stands in its record; the counts are put in
+    order as they are read.
     """
     try:
-        scanner = _scanner(rules, "")
+        # a scanner of its own, since the counts stay in its memory until they are read
+        scanner = KernelScanner(rules, "")
     except NoKernel:
-        return _days_by_reference(files, rules)
+        return _days_by_reference(files, rules).to_reader()
     return scanner.days(files)
 
 
@@ -123,23 +127,25 @@ class KernelScanner:
         with self._lock:
             rows = self._scanner.scan([file])
             arranged = _arranged(rows, with_other_lines=True)
-            visitors = _visitors(rows, arranged.place, len(arranged.days))
-        salt = pa.repeat(pa.scalar(salt_version), len(arranged.days))
-        return pa.Table.from_arrays(
-            [arranged.days, arranged.photo_ids, *arranged.counts, visitors, salt], schema=SIGNALS
-        )
+            columns = arranged.columns(arranged.order)
+            visitors = _visitors(rows, arranged.order)
+        salt = pa.repeat(pa.scalar(salt_version), len(arranged.order))
+        return pa.Table.from_arrays([*columns, visitors, salt], schema=SIGNALS)
 
-    def days(self, files: Iterable[File]) -> pa.Table:
-        """Scan many files: the counts of each day and photo."""
+    def days(self, files: Iterable[File]) -> pa.RecordBatchReader:
+        """Scan many files: the counts of each day and photo, to be read before the next scan."""
         with self._lock:
             rows = self._scanner.scan(files)
-            arranged = _arranged(rows)
-            visitors = np.zeros(len(arranged.days), dtype=np.int64)
-            for pairs in rows.pairs.slices():
-                visitors += np.bincount(arranged.place[pairs >> 32], minlength=len(visitors))
-        _, views, *others = arranged.counts
-        columns = [arranged.days, arranged.photo_ids, views, _column(visitors, pa.int64()), *others]
-        return pa.Table.from_arrays(columns, schema=DAYS)
+        return pa.RecordBatchReader.from_batches(DAYS, _day_batches(rows))
+
+
+def _day_batches(rows: Rows) -> Iterator[pa.RecordBatch]:
+    arranged, visitors = _arranged(rows), _visitors_of_rows(rows)
+    for start in range(0, len(arranged.order), BATCH_ROWS):
+        part = arranged.order[start : start + BATCH_ROWS]
+        days, photo_ids, _, views, *others = arranged.columns(part)
+        columns = [days, photo_ids, views, _column(visitors[part], pa.int64()), *others]
+        yield pa.RecordBatch.from_arrays(columns, schema=DAYS)
 
 
 def _meaning(meanings: Meanings, kind: int, text: bytes, photo_number: PhotoNumber) -> int:
@@ -204,12 +210,24 @@ def _days_by_reference(files: Iterable[File], rules: BehaviorRules) -> pa.Table:
 
 @dataclass(frozen=True)
 class _Arranged:
-    """Rows in the order of day and photo, the lines about no photo last; `place` says where each of the kernel's went."""
+    """Rows as the kernel has them, and the `order` of day and photo, the lines about no photo last.
 
-    days: pa.Array
-    photo_ids: pa.Array
-    counts: list[pa.Array]
-    place: np.ndarray
+    `photos` are places in `names`.
+    """
+
+    days: np.ndarray
+    photos: np.ndarray
+    names: pa.Array
+    counts: np.ndarray
+    order: np.ndarray
+
+    def columns(self, rows: np.ndarray) -> list[pa.Array]:
+        """Days, photos and counts of some rows."""
+        return [
+            _column(self.days[rows].astype(np.int32), pa.date32()),
+            self.names.take(_column(self.photos[rows], pa.int64())),
+            *(_column(column[rows], pa.int64()) for column in self.counts.T),
+        ]
 
 
 def _arranged(rows: Rows, *, with_other_lines: bool = False) -> _Arranged:
@@ -224,21 +242,12 @@ def _arranged(rows: Rows, *, with_other_lines: bool = False) -> _Arranged:
         others[:, at.LINES_COUNT] = other_lines
         counts = np.concatenate([counts, others])
     used = np.flatnonzero(np.bincount(photos, minlength=nobody + 1))
-    number = np.zeros(nobody + 1, dtype=np.int64)
-    number[used] = np.arange(len(used))
-    photos = number[photos]
-    names = _names(rows).take(_column(used, pa.int64()))
-    ranks = np.empty(len(used), dtype=np.int64)
-    ranks[np.frombuffer(pc.sort_indices(names).buffers()[1], np.uint64, len(used))] = np.arange(len(used))
+    names = _names(rows)
+    by_name = pc.sort_indices(names.take(_column(used, pa.int64()))).buffers()[1]
+    ranks = np.zeros(nobody + 1, dtype=np.int64)
+    ranks[used[np.frombuffer(by_name, np.uint64, len(used))]] = np.arange(len(used))
     order = np.argsort(days * (len(used) + 1) + ranks[photos])
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return _Arranged(
-        days=_column(days[order].astype(np.int32), pa.date32()),
-        photo_ids=names.take(_column(photos[order], pa.int64())),
-        counts=[_column(column, pa.int64()) for column in counts[order].T],
-        place=place,
-    )
+    return _Arranged(days, photos, names, counts, order)
 
 
 def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
@@ -262,14 +271,26 @@ def _lines_about_no_photo(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     return days[lines > 0], lines[lines > 0]
 
 
-def _visitors(rows: Rows, place: np.ndarray, row_count: int) -> pa.Array:
-    """The hashes of each row's visitors, sorted; beside the result a part of the pairs at a time is in memory."""
-    lengths, is_met = np.zeros(row_count, dtype=np.int64), np.zeros(len(rows.visitors), dtype=bool)
+def _visitors_of_rows(rows: Rows) -> np.ndarray:
+    """How many visitors each row has."""
+    found = np.zeros(len(rows.days), dtype=np.int64)
     for pairs in rows.pairs.slices():
-        lengths += np.bincount(place[pairs >> 32], minlength=row_count)
+        owners = pairs >> 32
+        first, last = int(owners[0]), int(owners[-1]) + 1
+        found[first:last] += np.bincount(owners - first)
+    return found
+
+
+def _visitors(rows: Rows, order: np.ndarray) -> pa.Array:
+    """The hashes of each row's visitors, sorted; beside the result a part of the pairs at a time is in memory."""
+    place, is_met = np.empty_like(order), np.zeros(len(rows.visitors), dtype=bool)
+    place[order] = np.arange(len(order))
+    for pairs in rows.pairs.slices():
         is_met[pairs & _VISITOR] = True
-    offsets = np.zeros(row_count + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = np.zeros(len(order) + 1, dtype=np.int64)
+    lengths = _visitors_of_rows(rows)
+    # lines about no photo, which come after the kernel's rows, have no visitors
+    np.cumsum(np.append(lengths, np.zeros(len(order) - len(lengths), dtype=np.int64))[order], out=offsets[1:])
     met = np.flatnonzero(is_met)
     met = met[np.argsort(rows.visitors[met])]
     ranks, hashes = np.empty(len(rows.visitors), dtype=np.int64), rows.visitors[met]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from photo_popularity.domain import log_scan, log_scanner, tables
@@ -220,7 +219,7 @@ def merged(files: Sequence[bytes]) -> pd.DataFrame:
 
 
 def days_of(files: Sequence[File]) -> pd.DataFrame:
-    frame = tables.to_frame(scan_days(files, rules=RULES))
+    frame = tables.to_frame(scan_days(files, rules=RULES).read_all())
     return frame.astype({"day": "datetime64[us]", "photo_id": "str"})
 
 
@@ -245,7 +244,7 @@ def test_days_of_many_files_are_the_merged_signals_of_each() -> None:
 
 def test_days_of_files_without_a_photo_are_an_empty_table() -> None:
     for files in ([], [b""], [b"nonsense\n", line("GET / HTTP/1.1")]):
-        assert scan_days([opened(data) for data in files], rules=RULES).num_rows == 0
+        assert scan_days([opened(data) for data in files], rules=RULES).read_all().num_rows == 0
 
 
 def test_a_scanner_keeps_nothing_of_earlier_files() -> None:
@@ -365,9 +364,9 @@ def no_kernel(*_: object) -> None:
 def test_days_without_the_kernel_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [file_of(some_lines(count, seed=count)) for count in (2_000, 3, 0, 1_000)]
     with_kernel, without = [opened(data) for data in files], [opened(data) for data in files]
-    expected = scan_days(with_kernel, rules=RULES)
-    monkeypatch.setattr(log_scanner, "_scanner", no_kernel)
-    assert scan_days(without, rules=RULES) == expected
+    expected = scan_days(with_kernel, rules=RULES).read_all()
+    monkeypatch.setattr(log_scanner, "KernelScanner", no_kernel)
+    assert scan_days(without, rules=RULES).read_all() == expected
     for one, other in zip(with_kernel, without, strict=True):
         assert (one.lines, one.good) == (other.lines, other.good)
         assert (one.first_moment, one.last_moment) == (other.first_moment, other.last_moment)
@@ -529,4 +528,4 @@ def test_rules_of_sites_do_not_mix() -> None:
 def test_signals_have_the_types_that_are_specified_also_without_rows() -> None:
     for data in (b"", b"nonsense\n", line()):
         assert scanned(io.BytesIO(data)).signals.schema == log_scan.SIGNALS
-    assert isinstance(scan_days([], rules=RULES), pa.Table)
+    assert scan_days([], rules=RULES).schema == log_scanner.DAYS

@@ -70,14 +70,23 @@ def test_known_robots_are_those_of_the_list_and_no_others() -> None:
     chance = random.Random(1)
     for agent in agents:
         cut = chance.randrange(len(agent) + 1)
-        for one in (agent, agent[cut:], agent[:cut], agent.swapcase(), FIREFOX[:cut] + agent[cut:]):
+        other_digits = "".join(chance.choice("0123456789") if its.isdigit() else its for its in agent)
+        for one in (
+            agent,
+            agent[cut:],
+            agent[:cut],
+            agent.swapcase(),
+            FIREFOX[:cut] + agent[cut:],
+            other_digits,
+            agent[:cut] + str(chance.randrange(100)) + agent[cut:],
+        ):
             assert known.match(one) == is_crawler(one), one
 
 
 def test_patterns_that_are_no_plain_text_are_searched_as_they_are() -> None:
-    known = KnownRobots([r"^First", r"a[bc]+d", "xy", r"Some\.Bot\/", "one|two words"])
-    for agent in ("First/1", "zabcbd", "-xy-", "x Some.Bot/2", "two words"):
+    known = KnownRobots([r"^First", r"a[bc]+d", "xy", r"Some\.Bot\/", "one|two words", "^ds9", r"v[2-4]\.0x"])
+    for agent in ("First/1", "zabcbd", "-xy-", "x Some.Bot/2", "two words", "ds9", "v3.0x"):
         assert known.match(agent), agent
-    for agent in ("The First", "ad", "SomexBot/2", "", "x"):
+    for agent in ("The First", "ad", "SomexBot/2", "", "x", "ds8", "v5.0x"):
         assert not known.match(agent), agent
     assert not KnownRobots([]).match(FIREFOX)

@@ -5,8 +5,10 @@ The kernel checks no bound, so every array has room for the worst that a block c
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,10 +21,18 @@ SHORTEST_LINE = 44
 READ_AHEAD = 64
 _INT64 = np.iinfo(np.int64)
 
+Words: TypeAlias = "array[int]"
+"""Of these Python reads a few for every block; as items of NumPy's each would be an object of its own."""
 
-def address_of(array: np.ndarray) -> int:
+
+def address_of(items: np.ndarray | Words) -> int:
     """Where an array's items stand."""
-    return int(array.ctypes.data)
+    return items.buffer_info()[0] if isinstance(items, array) else int(items.ctypes.data)
+
+
+def zeros(words: int) -> Words:
+    """So many words for Python and the kernel."""
+    return array("q", bytes(8 * words))
 
 
 class Rules:
@@ -59,8 +69,8 @@ class Block:
         self._fields = np.empty(at.FIELD_WORDS, dtype=np.int64)
         # bytes that no time has
         self._clock = np.full(at.CLOCK_WORDS, -1, dtype=np.int64)
-        self.words = np.zeros(at.BLOCK_WORDS, dtype=np.int64)
-        for place, array in (
+        self.words = zeros(at.BLOCK_WORDS)
+        for place, its in (
             (at.BUFFER, self._buffer),
             (at.TOKENS, self._tokens),
             (at.RECORDS, self._records),
@@ -69,7 +79,7 @@ class Block:
             (at.FIELDS, self._fields),
             (at.CLOCK, self._clock),
         ):
-            self.words[place] = address_of(array)
+            self.words[place] = address_of(its)
         self.words[at.SEED] = seed
         self.words[at.RULES] = rules.address
         self.address = address_of(self.words)
@@ -93,12 +103,12 @@ class Array:
     array: np.ndarray
 
     @classmethod
-    def of(cls, words: np.ndarray, place: int, array: np.ndarray) -> Array:
+    def of(cls, words: Words, place: int, items: np.ndarray) -> Array:
         """An array that the kernel finds at a place of the store's words."""
-        words[place] = address_of(array)
-        return cls(place, array)
+        words[place] = address_of(items)
+        return cls(place, items)
 
-    def reserve(self, words: np.ndarray, length: int) -> None:
+    def reserve(self, words: Words, length: int) -> None:
         """Make room for `length` items, keeping what is there."""
         if length <= len(self.array):
             return
@@ -111,7 +121,7 @@ class Array:
 class Slots:
     """An open hash table of numbers, at two places of the store's words: at most half full."""
 
-    def __init__(self, words: np.ndarray, place: int, mask: int) -> None:
+    def __init__(self, words: Words, place: int, mask: int) -> None:
         self._words, self._place, self._mask = words, place, mask
         self.empty(1024)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 MOST_IN_MEMORY = 6 << 20
-SLICE = 1 << 19
+SLICE = 1 << 16
 
 
 class PairRuns:
@@ -27,6 +27,11 @@ class PairRuns:
         if sum(len(run) for run in self._runs) > MOST_IN_MEMORY:
             self._spill(self._runs.pop(0))
 
+    def add_last(self, pairs: np.ndarray) -> None:
+        """Add pairs that stay where they lie until everything has been read."""
+        pairs.sort()
+        self._runs.append(pairs)
+
     def slices(self) -> Iterator[np.ndarray]:
         """All distinct pairs in order, a few at a time, the pairs of a row always together."""
         runs: list[_DiskRun | _MemoryRun] = [*self._on_disk]
@@ -43,7 +48,7 @@ class PairRuns:
                 parts.append(run.part(positions[number], stop))
                 positions[number] = stop
             if any(len(part) for part in parts):
-                yield parts[0].copy() if len(parts) == 1 else _distinct(np.concatenate(parts))
+                yield _distinct(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _spill(self, run: np.ndarray) -> None:
         self._on_disk.append(_DiskRun(run))

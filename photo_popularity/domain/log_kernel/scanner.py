@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from math import inf
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 import numpy as np
@@ -53,9 +53,9 @@ class File:
     def add(self, block: Block, text_bytes: int) -> None:
         """Take what was found in the next block; of a line told no more than `text_bytes`."""
         words, rejects = block.words, block.rejects
-        lines = int(words[at.LINES])
+        lines = words[at.LINES]
         if good := lines - len(rejects):
-            first, last = int(words[at.FIRST_MOMENT]), int(words[at.LAST_MOMENT])
+            first, last = words[at.FIRST_MOMENT], words[at.LAST_MOMENT]
             self.first_moment = min(first, first if self.first_moment is None else self.first_moment)
             self.last_moment = max(last, last if self.last_moment is None else self.last_moment)
         self.good += good
@@ -65,9 +65,11 @@ class File:
         self._told += apart
         if apart < len(rejects):
             further = rejects[apart:]
-            _, places, counts = np.unique(further[:, 1], return_index=True, return_counts=True)
-            for place, count in zip(places.tolist(), counts.tolist(), strict=True):
-                self._tell(block, further[place].tolist(), text_bytes, count)
+            reasons = further[:, 1]
+            for reason, count in enumerate(np.bincount(reasons).tolist()):
+                if count:
+                    first = further[int((reasons == reason).argmax())]
+                    self._tell(block, first.tolist(), text_bytes, count)
         self.lines += lines
 
     def _tell(self, block: Block, reject: Sequence[int], text_bytes: int, lines: int) -> None:
@@ -134,7 +136,7 @@ class Scanner:
         self._store = Store(work, seed=seed, key=key, meaning=meaning)
         self._threads = max(min(MOST_THREADS, _cpu_count()) - 1, 1)
         # one is counted, and one waits to be counted
-        self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 2)]
+        self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 3)]
 
     @property
     def photo_count(self) -> int:
@@ -265,6 +267,8 @@ class _Scan:
                 self._count(its)
                 self._free.put(its.block)
                 number += 1
+            elif self._done.empty() and (mine := self._parse_too()) is not None:
+                waiting[mine.number] = mine
             elif (found := self._done.get()) is None:
                 at_work -= 1
             elif isinstance(found, BaseException):
@@ -279,6 +283,18 @@ class _Scan:
             self._done.put(None)
         except BaseException as error:  # noqa: BLE001 -- raised anew in the thread that counts
             self._done.put(error)
+
+    def _parse_too(self) -> _Parsed | None:
+        """A block that the thread that counts has parsed itself, as long as no other wants to read and one is free."""
+        try:
+            block = None if self._reading.locked() else self._free.get_nowait()
+        except Empty:
+            return None
+        if block and (parsed := self._parse(block)):
+            return parsed
+        if block:
+            self._free.put(block)
+        return None
 
     def _parse(self, block: Block) -> _Parsed | None:
         """Read and parse the next block; None when there is none."""

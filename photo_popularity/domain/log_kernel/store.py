@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
-from photo_popularity.domain.log_kernel.memory import READ_AHEAD, Array, Block, Slots, address_of
+from photo_popularity.domain.log_kernel.memory import READ_AHEAD, Array, Block, Slots, address_of, zeros
 from photo_popularity.domain.log_kernel.object_code import Work
 from photo_popularity.domain.log_kernel.pairs import PairRuns
 
@@ -16,7 +16,7 @@ from photo_popularity.domain.log_kernel.pairs import PairRuns
 MOST_ARENA_WORDS = 3 << 20
 # visitors are kept from file to file up to so many
 MOST_VISITORS = 1 << 21
-PAIRS_AT_ONCE = 1 << 19
+PAIRS_AT_ONCE = 1 << 21
 # memory that is not touched costs nothing, and arrays that need not grow are not copied
 LIKELY_ROWS, LIKELY_PHOTOS = 1 << 19, 1 << 17
 
@@ -48,7 +48,8 @@ class Store:
     def __init__(self, work: Work, *, seed: int, key: bytes, meaning: Meaning) -> None:
         self._work, self._meaning = work, meaning
         self.is_whole = True
-        self._words = np.zeros(at.STORE_WORDS, dtype=np.int64)
+        self._words = zeros(at.STORE_WORDS)
+        self._address = address_of(self._words)
         self._hash_state = np.zeros(at.HASH_WORDS, dtype=np.int64)
         self._arena = self._array(at.ARENA, (MOST_ARENA_WORDS,))
         self._new_texts = self._array(at.NEW_TEXTS, (1024,))
@@ -79,28 +80,28 @@ class Store:
         self.is_whole = True
 
     def _find(self, block: Block) -> None:
-        words, records = self._words, int(block.words[at.RECORD_COUNT])
+        words, records = self._words, block.words[at.RECORD_COUNT]
         if words[at.ARENA_USED] > MOST_ARENA_WORDS:
             self._forget_texts()
-        longest = int(block.words[at.LENGTH]) // 8 + 4 * records * (at.HEADER_WORDS + 1)
-        self._arena.reserve(words, int(words[at.ARENA_USED]) + longest + READ_AHEAD)
+        longest = block.words[at.LENGTH] // 8 + 4 * records * (at.HEADER_WORDS + 1)
+        self._arena.reserve(words, words[at.ARENA_USED] + longest + READ_AHEAD)
         self._new_texts.reserve(words, 3 * records)
-        self._reserve_photos(records, int(block.words[at.LENGTH]))
-        self._make_room(self._text_slots, int(words[at.TEXT_COUNT]) + 4 * records, at.FILL_TEXTS)
+        self._reserve_photos(records, block.words[at.LENGTH])
+        self._make_room(self._text_slots, words[at.TEXT_COUNT] + 4 * records, at.FILL_TEXTS)
         self._call(at.FIND_TEXTS, block)
         self._resolve()
 
     def _count(self, block: Block) -> None:
-        words, records = self._words, int(block.words[at.RECORD_COUNT])
-        most_rows = int(words[at.ROW_COUNT]) + records
-        most_visitors = int(words[at.VISITOR_COUNT]) + records
+        words, records = self._words, block.words[at.RECORD_COUNT]
+        most_rows = words[at.ROW_COUNT] + records
+        most_visitors = words[at.VISITOR_COUNT] + records
         self._rows.reserve(words, most_rows)
         self._visitors.reserve(words, most_visitors)
         self._make_room(self._row_slots, most_rows, at.FILL_ROWS)
         self._make_room(self._visitor_slots, most_visitors, at.FILL_VISITORS)
         if words[at.PAIR_COUNT] + records > PAIRS_AT_ONCE:
             self._end_run()
-        self._pairs.reserve(words, int(words[at.PAIR_COUNT]) + records)
+        self._pairs.reserve(words, words[at.PAIR_COUNT] + records)
         self._call(at.COUNT_BLOCK, block)
 
     def photo_number(self, name: bytes) -> int:
@@ -112,17 +113,17 @@ class Store:
             self._asked.array[: len(name)] = np.frombuffer(name, np.uint8)
             self._words[at.ASKED_BYTES] = len(name)
             self._call(at.FIND_PHOTO)
-            number = self._known_photos[name] = int(self._words[at.ASKED_BYTES])
+            number = self._known_photos[name] = self._words[at.ASKED_BYTES]
         return number
 
     @property
     def photo_count(self) -> int:
         """How many photos have a number."""
-        return int(self._words[at.PHOTO_COUNT])
+        return self._words[at.PHOTO_COUNT]
 
     def _reserve_photos(self, photos: int, name_bytes: int) -> None:
         words = self._words
-        count = int(words[at.PHOTO_COUNT])
+        count = words[at.PHOTO_COUNT]
         used = int(self._photos.array[count, at.PHOTO_START])
         self._photos.reserve(words, count + photos + 1)
         self._photo_names.reserve(words, used + name_bytes + READ_AHEAD)
@@ -130,9 +131,9 @@ class Store:
 
     def take_rows(self) -> Rows:
         """Everything counted since the last time, to be used before the next block is counted."""
-        self._end_run()
-        count = int(self._words[at.ROW_COUNT])
-        first, last = int(self._words[at.FIRST_DAY]), int(self._words[at.LAST_DAY])
+        self._runs.add_last(self._pairs.array[: self._words[at.PAIR_COUNT]])
+        count = self._words[at.ROW_COUNT]
+        first, last = self._words[at.FIRST_DAY], self._words[at.LAST_DAY]
         lines = self._days.array[first - at.EARLIEST_DAY : last - at.EARLIEST_DAY + 1]
         found = np.flatnonzero(lines)
         counted = self._rows.array[:count]
@@ -152,7 +153,7 @@ class Store:
         return rows
 
     def _start_rows(self) -> None:
-        self._words[[at.ROW_COUNT, at.PAIR_COUNT]] = 0
+        self._words[at.ROW_COUNT] = self._words[at.PAIR_COUNT] = 0
         self._words[at.FIRST_DAY], self._words[at.LAST_DAY] = at.LATEST_DAY, at.EARLIEST_DAY
         self._row_slots.empty()
         self._runs = PairRuns()
@@ -162,7 +163,7 @@ class Store:
             self._forget_texts()
 
     def _forget_texts(self) -> None:
-        self._words[[at.TEXT_COUNT, at.ARENA_USED]] = 0
+        self._words[at.TEXT_COUNT] = self._words[at.ARENA_USED] = 0
         self._text_slots.empty()
 
     def _resolve(self) -> None:
@@ -176,7 +177,7 @@ class Store:
         self._words[at.NEW_TEXT_COUNT] = 0
 
     def _end_run(self) -> None:
-        if count := int(self._words[at.PAIR_COUNT]):
+        if count := self._words[at.PAIR_COUNT]:
             self._runs.add(self._pairs.array[:count])
             self._words[at.PAIR_COUNT] = 0
 
@@ -185,7 +186,7 @@ class Store:
             self._call(fill)
 
     def _call(self, operation: int, block: Block | None = None) -> None:
-        self._work(operation, address_of(self._words), block.address if block else 0)
+        self._work(operation, self._address, block.address if block else 0)
 
     def _array(self, place: int, shape: tuple[int, ...]) -> Array:
         return Array.of(self._words, place, np.zeros(shape, dtype=np.int64))
