@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import Any, BinaryIO
+
+from photo_popularity.domain.content import ContentHash
 
 
 class HashingReader(io.RawIOBase):
     """Reads from a stream, and counts and hashes all that passes, each byte once however often it is read."""
 
     def __init__(self, raw: BinaryIO) -> None:
-        self._raw, self._digest = raw, hashlib.sha256()
+        self._raw, self._hash = raw, ContentHash()
         self._position = self.size = 0
 
     @property
     def content_version(self) -> str:
         """The version of what has passed."""
-        return self._digest.hexdigest()[:16]
+        return self._hash.version
 
     def readable(self) -> bool:
         return True
@@ -26,7 +27,7 @@ class HashingReader(io.RawIOBase):
         count = int(self._raw.readinto(buffer))  # type: ignore[attr-defined]
         self._position += count
         new = max(self._position - self.size, 0)
-        self._digest.update(memoryview(buffer)[count - new : count])
+        self._hash.update(memoryview(buffer)[count - new : count])
         self.size += new
         return count
 

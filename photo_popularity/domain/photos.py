@@ -5,11 +5,11 @@ How a file is opened within limits is in `photo_decoding`; what the photo shows 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from photo_popularity.domain.content import version_of
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.photo_decoding import PhotoLimits, open_photo, shrink
 from photo_popularity.domain.photo_exif import PhotoExif, read_exif
@@ -67,7 +67,7 @@ def read_photo(data: bytes, *, limits: PhotoLimits = DEFAULT_LIMITS) -> dict[str
     except InputError as error:
         problem = str(error)
     return {
-        "content_version": hashlib.sha256(data).hexdigest()[:16],
+        "content_version": version_of(data),
         "bytes": len(data),
         **asdict(header),
         **asdict(measurements),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from photo_popularity.domain.errors import InputError
 from resources.source_file import FileUnreadable, SourceFile
@@ -17,7 +17,7 @@ LOG = logging.getLogger("tests.source_file")
 
 
 def version(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return blake3(data).hexdigest()[:16]
 
 
 @pytest.fixture

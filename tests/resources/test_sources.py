@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Output
@@ -21,7 +21,7 @@ Place = tuple[FileSource, Callable[[str, bytes], None], Callable[[str], None]]
 
 
 def version(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return blake3(data).hexdigest()[:16]
 
 
 def seen(outputs: Mapping[str, Output]) -> dict[str, str]:
