@@ -137,11 +137,15 @@ def by_partition(asset: str, frame: pd.DataFrame, partitions: Sequence[str]) -> 
         )
     keys = frame[schema.partition_column]
     if schema.columns[schema.partition_column].type == pa.date32():
-        keys = keys.astype("datetime64[us]").dt.strftime("%Y-%m-%d")
-    else:
-        key_of_file = {file_of(key): key for key in partitions}
-        keys = keys.map(lambda file: key_of_file.get(file, file))
+        days = frame.groupby(keys.astype("datetime64[us]").to_numpy(), sort=False, dropna=False)
+        return {_name_of_day(day): rows for day, rows in days}
+    key_of_file = {file_of(key): key for key in partitions}
+    keys = keys.map(lambda file: key_of_file.get(file, file))
     return {str(key): rows for key, rows in frame.groupby(keys.to_numpy(), sort=False, dropna=False)}
+
+
+def _name_of_day(day: Any) -> str:
+    return "nan" if pd.isna(day) else f"{day:%Y-%m-%d}"
 
 
 def rows_of_files(schema: TableSchema, table: pa.Table, files: Sequence[str]) -> dict[str, pa.Table]:

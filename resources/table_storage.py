@@ -33,6 +33,7 @@ from resources.output_parts import (
 from resources.outputs import OutputReader, beside
 from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Source, Step
+from resources.together import call_together
 
 
 def lock_of(step: str) -> str:
@@ -343,33 +344,44 @@ class TableStorage:
         if asset not in SCHEMAS:
             return {key: self._read_model(key, output) for key, output in outputs.items()}
         made = {key: output for key, output in outputs.items() if not output.quarantined}
-        empty = SCHEMAS[asset].arrow.empty_table()
-        table = pa.concat_tables([empty, *self.rows(asset, made).values()])
-        lists = [field.name for field in table.schema if pa.types.is_list(field.type)]
-        return tables.to_frame(table if with_lists else table.drop_columns(lists))
+        schema = SCHEMAS[asset].arrow
+        columns = [field.name for field in schema if with_lists or not pa.types.is_list(field.type)]
+        empty = schema.empty_table().select(columns)
+        return tables.to_frame(pa.concat_tables([empty, *self.rows(asset, made, columns).values()]))
 
-    def rows(self, asset: str, outputs: Mapping[str, Output]) -> dict[str, pa.Table]:
-        """The rows of each of these outputs; a stored file that holds several of them is read once."""
+    def rows(
+        self, asset: str, outputs: Mapping[str, Output], columns: Sequence[str] | None = None
+    ) -> dict[str, pa.Table]:
+        """The rows of each of these outputs, all columns or some; a stored file that holds several is read once."""
         sharing: dict[tuple[str, str], list[str]] = {}
         for key, output in outputs.items():
             sharing.setdefault((output.environment, output.path), []).append(key)
-        found: dict[str, pa.Table] = {}
-        for keys in sharing.values():
-            table = self._read_rows(asset, keys[0], outputs[keys[0]])
+
+        def read(keys: list[str]) -> dict[str, pa.Table]:
+            table = self._read_rows(asset, keys[0], outputs[keys[0]], columns)
             alone = len(keys) == 1 and len(table) == outputs[keys[0]].rows
-            found |= {keys[0]: table} if alone else rows_of_files(SCHEMAS[asset], table, keys)
+            return {keys[0]: table} if alone else rows_of_files(SCHEMAS[asset], table, keys)
+
+        found: dict[str, pa.Table] = {}
+        for its in call_together(read, list(sharing.values())):
+            found |= its
         return {key: found[key] for key in outputs}
 
-    def _read_rows(self, asset: str, partition: str, output: Output) -> pa.Table:
+    def _read_rows(
+        self, asset: str, partition: str, output: Output, columns: Sequence[str] | None
+    ) -> pa.Table:
         data = self._read(asset, partition, output)
         again = f"materialize {asset} for {partition} again"
+        expected = SCHEMAS[asset].arrow
+        if columns is not None:
+            expected = pa.schema([expected.field(column) for column in columns])
         try:
-            table = tables.decode(data)
+            table = tables.decode(data, columns)
         except pa.ArrowException as error:
             raise InputError(
                 f"{asset} {partition}: {self.outputs.url(output)} is damaged ({error}); {again}"
             ) from error
-        if not table.schema.equals(SCHEMAS[asset].arrow):
+        if not table.schema.equals(expected):
             raise InputError(
                 f"{asset} {partition}: {self.outputs.url(output)} has columns of another release; {again}"
             )
@@ -413,31 +425,31 @@ class TableStorage:
         self, asset: str, parts: Mapping[str, Part], declaration: Declaration
     ) -> dict[str, tuple[str, int]]:
         """Write the parts; returns the path of each, and its size: files of one partition in Dagster share a file."""
-        stored: dict[str, tuple[str, int]] = {}
         together: dict[str, dict[str, Part]] = {}
         for partition, part in parts.items():
             together.setdefault(declaration.grain(partition), {})[partition] = part
-        for key, its in together.items():
-            if its.keys() == {key}:
-                name = its[key].version
-            else:
-                name = digest({file_of(file): part.version for file, part in its.items()})
-            path = f"{folder_of(asset, key)}/{name}"
-            made = [part.made for part in its.values()]
-            if isinstance(made[0], ModelFile):
-                data, card = files_of_model(made[0])
-                self.files.write(f"{path}.skops", data)
-                self.files.write(f"{path}.json", card)
-                stored[key] = (f"{path}.skops", len(data))
-                continue
-            data = tables.encode(made[0] if len(made) == 1 else pa.concat_tables(made))
-            self.files.write(f"{path}.parquet", data)
-            # each has its share of the size, so that the sizes add up
-            shares = [len(data) // len(its) + (place < len(data) % len(its)) for place in range(len(its))]
-            stored |= {
-                partition: (f"{path}.parquet", share) for partition, share in zip(its, shares, strict=True)
-            }
+        stored: dict[str, tuple[str, int]] = {}
+        for files in call_together(lambda item: self._stored_file(asset, *item), list(together.items())):
+            stored |= files
         return stored
+
+    def _stored_file(self, asset: str, key: str, parts: Mapping[str, Part]) -> dict[str, tuple[str, int]]:
+        if parts.keys() == {key}:
+            name = parts[key].version
+        else:
+            name = digest({file_of(file): part.version for file, part in parts.items()})
+        path = f"{folder_of(asset, key)}/{name}"
+        made = [part.made for part in parts.values()]
+        if isinstance(made[0], ModelFile):
+            data, card = files_of_model(made[0])
+            self.files.write(f"{path}.skops", data)
+            self.files.write(f"{path}.json", card)
+            return {key: (f"{path}.skops", len(data))}
+        data = tables.encode(made[0] if len(made) == 1 else pa.concat_tables(made))
+        self.files.write(f"{path}.parquet", data)
+        # each has its share of the size, so that the sizes add up
+        shares = [len(data) // len(parts) + (place < len(data) % len(parts)) for place in range(len(parts))]
+        return {partition: (f"{path}.parquet", share) for partition, share in zip(parts, shares, strict=True)}
 
     def quarantine(
         self, step: Step, partition: str, reason: str, *, seconds: float, of_the_name: bool

@@ -301,8 +301,9 @@ def _visitors(rows: Rows, order: np.ndarray) -> pa.Array:
         ordered = place[pairs >> 32] << 32 | ranks[pairs & _VISITOR]
         ordered.sort()
         owners = ordered >> 32
-        within = np.arange(len(owners)) - np.searchsorted(owners, owners)
-        found[offsets[owners] + within] = hashes[ordered & _VISITOR]
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        shifts = np.repeat(offsets[owners[starts]] - starts, np.diff(starts, append=len(owners)))
+        found[np.arange(len(owners)) + shifts] = hashes[ordered & _VISITOR]
     return pa.ListArray.from_arrays(
         _column(offsets.astype(np.int32), pa.int32()), _column(found, pa.uint64())
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from photo_popularity.domain.content import ContentHash
 from photo_popularity.domain.schemas import TableSchema
 
 
@@ -49,7 +49,32 @@ def _table(values: Mapping[str, Any], schema: TableSchema, *, name: str) -> pa.T
             raise ValueError(f"{name}.{column}: {array.null_count} rows are null in a column that may not be")
         arrays.append(array)
     table = pa.Table.from_arrays(arrays, schema=schema.arrow)
-    return table if len(table) < 2 else table.sort_by([(column, "ascending") for column in schema.key])
+    # nearly all come in their order, and a look costs a small part of a sort
+    return (
+        table
+        if _is_sorted(table, schema.key)
+        else table.sort_by([(column, "ascending") for column in schema.key])
+    )
+
+
+def _is_sorted(table: pa.Table, key: Sequence[str]) -> bool:
+    """Whether the rows stand in the order of their key, nulls last."""
+    tied = np.ones(max(len(table) - 1, 0), dtype=bool)
+    for column in key:
+        values = table.column(column).combine_chunks()
+        one, next_one = values[:-1], values[1:]
+        is_null, next_is_null = _flags(one.is_null()), _flags(next_one.is_null())
+        rises = _flags(pc.fill_null(pc.less(one, next_one), False)) | (~is_null & next_is_null)
+        same = _flags(pc.fill_null(pc.equal(one, next_one), False)) | (is_null & next_is_null)
+        if (tied & ~rises & ~same).any():
+            return False
+        tied &= same
+    return True
+
+
+def _flags(values: pa.BooleanArray) -> np.ndarray:
+    flags: np.ndarray = values.to_numpy(zero_copy_only=False)
+    return flags
 
 
 def _array(values: Any, data_type: pa.DataType) -> pa.Array:
@@ -81,9 +106,9 @@ def encode(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def decode(data: bytes) -> pa.Table:
-    """The table in a Parquet file."""
-    return pq.read_table(io.BytesIO(data))
+def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in a Parquet file, or only some of its columns."""
+    return pq.read_table(io.BytesIO(data), columns=columns)
 
 
 def content_version(table: pa.Table) -> str:
@@ -91,11 +116,20 @@ def content_version(table: pa.Table) -> str:
 
     Independent of the Parquet writer, of chunking and of how nulls are stored; expects a table from `to_table`.
     """
-    digest = hashlib.sha256()
+    digest = ContentHash()
     for field in table.schema:
         digest.update(f"{field.name}:{_type_name(field.type)};".encode())
         _update(digest, table.column(field.name).combine_chunks())
-    return digest.hexdigest()[:16]
+    return digest.version
+
+
+def _text_of(strings: pa.StringArray) -> memoryview:
+    """All strings one after the other, as they lie in memory."""
+    _, offsets, text = strings.buffers()
+    if text is None:
+        return memoryview(b"")
+    places = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    return memoryview(text)[places[0] : places[-1]]
 
 
 def _type_name(data_type: pa.DataType) -> str:
@@ -103,7 +137,7 @@ def _type_name(data_type: pa.DataType) -> str:
     return f"list<{_type_name(data_type.value_type)}>" if pa.types.is_list(data_type) else str(data_type)
 
 
-def _update(digest: hashlib._Hash, array: pa.Array | pa.ChunkedArray) -> None:
+def _update(digest: ContentHash, array: pa.Array | pa.ChunkedArray) -> None:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if pa.types.is_floating(array.type):
@@ -116,7 +150,7 @@ def _update(digest: hashlib._Hash, array: pa.Array | pa.ChunkedArray) -> None:
         _update(digest, values.flatten())
     elif pa.types.is_string(array.type):
         digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
-        digest.update("".join(values.to_pylist()).encode())
+        digest.update(_text_of(values))
     elif pa.types.is_floating(array.type):
         # adding zero turns -0.0 into 0.0: equal values must hash equally
         digest.update((values.to_numpy(zero_copy_only=False) + 0.0).tobytes())

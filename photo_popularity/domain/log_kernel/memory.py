@@ -8,6 +8,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from mmap import mmap
 from typing import TypeAlias
 
 import numpy as np
@@ -33,6 +35,11 @@ def address_of(items: np.ndarray | Words) -> int:
 def zeros(words: int) -> Words:
     """So many words for Python and the kernel."""
     return array("q", bytes(8 * words))
+
+
+def untouched(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+    """Zeros that cost memory only where they are used, a small page at a time; NumPy asks for large ones."""
+    return np.frombuffer(mmap(-1, prod(shape) * np.dtype(kind).itemsize), kind).reshape(shape)
 
 
 class Rules:
@@ -62,10 +69,10 @@ class Block:
         self.bytes = bytearray(BLOCK_BYTES + 1 + READ_AHEAD)
         self.view = memoryview(self.bytes)[: BLOCK_BYTES + 1]
         self._buffer = np.frombuffer(self.bytes, dtype=np.uint8)
-        self._tokens = np.empty(BLOCK_BYTES + 1 + 16, dtype=np.int32)
-        self._records = np.empty((most, at.RECORD_WORDS), dtype=np.int64)
-        self._rejects = np.empty((BLOCK_BYTES + 1, at.REJECT_WORDS), dtype=np.int32)
-        self._day_runs = np.empty((most, 2), dtype=np.int64)
+        self._tokens = untouched((BLOCK_BYTES + 1 + 16,), np.int32)
+        self._records = untouched((most, at.RECORD_WORDS), np.int64)
+        self._rejects = untouched((BLOCK_BYTES + 1, at.REJECT_WORDS), np.int32)
+        self._day_runs = untouched((most, 2), np.int64)
         self._fields = np.empty(at.FIELD_WORDS, dtype=np.int64)
         # bytes that no time has
         self._clock = np.full(at.CLOCK_WORDS, -1, dtype=np.int64)
