@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-AT_ONCE = 8
+# while one waits another works; more of those that only work would take turns, and memory
+AT_ONCE = 3
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

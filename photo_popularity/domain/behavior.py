@@ -26,10 +26,10 @@ def merge_signals(signals: pd.DataFrame, days: Sequence[pd.Timestamp]) -> pd.Dat
     Visitors are exact: a client in two files counts once. A photo without any count that day has no row, nor
     has a day without signals. Raises InputError when the files of a day were hashed with different salts.
     """
-    chosen = signals[signals["day"].isin(list(days))]
-    _check_one_salt_a_day(chosen)
+    chosen = signals["day"].isin(list(days))
+    _check_one_salt_a_day(signals, chosen)
     # one photo_id column may hold only nulls, which have another type
-    photos = chosen[chosen["photo_id"].notna()].astype({"photo_id": "str"}).reset_index(drop=True)
+    photos = signals[chosen & signals["photo_id"].notna()].astype({"photo_id": "str"})
     by_photo = photos.groupby(_SIGNAL_KEY, sort=True)
     merged = by_photo[COUNTS].sum()
     merged["unique_visitors"] = _distinct_in_groups(
@@ -54,8 +54,8 @@ def _distinct_in_groups(lists: pd.Series, groups: np.ndarray, group_count: int) 
     return np.bincount(pairs[is_first] >> 32, minlength=group_count)
 
 
-def _check_one_salt_a_day(signals: pd.DataFrame) -> None:
-    salts = signals.groupby("day")["salt_version"].nunique()
+def _check_one_salt_a_day(signals: pd.DataFrame, chosen: pd.Series) -> None:
+    salts = signals["salt_version"][chosen].groupby(signals["day"][chosen].to_numpy()).nunique()
     if (salts <= 1).all():
         return
     day = salts[salts > 1].index[0]

@@ -21,7 +21,7 @@ class PairRuns:
 
     def add(self, pairs: np.ndarray) -> None:
         """Add pairs in any order, of which there may be several alike; they are sorted where they lie."""
-        self._runs.append(_distinct(pairs))
+        self._runs.append(_distinct(pairs).copy())
         while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
             self._runs.append(_distinct(np.concatenate([self._runs.pop(), self._runs.pop()])))
         if sum(len(run) for run in self._runs) > MOST_IN_MEMORY:
@@ -29,8 +29,7 @@ class PairRuns:
 
     def add_last(self, pairs: np.ndarray) -> None:
         """Add pairs that stay where they lie until everything has been read."""
-        pairs.sort()
-        self._runs.append(pairs)
+        self._runs.append(_distinct(pairs))
 
     def slices(self) -> Iterator[np.ndarray]:
         """All distinct pairs in order, a few at a time, the pairs of a row always together."""
@@ -48,7 +47,7 @@ class PairRuns:
                 parts.append(run.part(positions[number], stop))
                 positions[number] = stop
             if any(len(part) for part in parts):
-                yield _distinct(parts[0] if len(parts) == 1 else np.concatenate(parts))
+                yield parts[0] if len(parts) == 1 else _distinct(np.concatenate(parts))
 
     def _spill(self, run: np.ndarray) -> None:
         self._on_disk.append(_DiskRun(run))
@@ -82,9 +81,15 @@ class _DiskRun:
 
 
 def _distinct(pairs: np.ndarray) -> np.ndarray:
-    # np.unique asks a hash table first, which takes several times as long as the sort
+    """The pairs in order, each once, where they lie; np.unique takes several times as long, and memory."""
     pairs.sort()
-    is_first = np.empty(len(pairs), dtype=bool)
-    is_first[:1] = True
-    np.not_equal(pairs[1:], pairs[:-1], out=is_first[1:])
-    return pairs[is_first]
+    kept = 0
+    for start in range(0, len(pairs), SLICE):
+        part = pairs[start : start + SLICE]
+        is_first = np.empty(len(part), dtype=bool)
+        np.not_equal(part[1:], part[:-1], out=is_first[1:])
+        is_first[0] = start == 0 or part[0] != pairs[kept - 1]
+        found = part[is_first]
+        pairs[kept : kept + len(found)] = found
+        kept += len(found)
+    return pairs[:kept]
