@@ -83,13 +83,14 @@ class Making:
             self.function(work=Work(days, self.log), **self.frames), self.step.declaration.makes
         )
         parts = {asset: parts_of(asset, result.made, days) for asset, result in results.items()}
-        share = (time.monotonic() - started) / len(days)
+        share = (time.monotonic() - started + self.step.seconds_loading) / len(days)
         self._commit(parts, results, seconds=dict.fromkeys(days, share))
 
     def _make_files(self, files: Sequence[str]) -> None:
         declaration = self.step.declaration
         noun = declaration.files.noun if declaration.files else "file"
         progress = Progress(f"{noun}s", len(files), self.log)
+        loading = self.step.seconds_loading / max(len(files), 1)
         for start in range(0, len(files), HANDFUL):
             handful = files[start : start + HANDFUL]
             self.manager.begin(self.step, handful)
@@ -100,7 +101,7 @@ class Making:
                 its = {asset: tables.to_frame(rows[key]) for asset, rows in self.frames.items()}
                 for asset, part in self._parts_of_file(key, its, started).items():
                     parts[asset][key] = part
-                    seconds[key] = time.monotonic() - started
+                    seconds[key] = time.monotonic() - started + loading
                 progress.step()
             if seconds:
                 self._commit(parts, {}, seconds=seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
@@ -48,9 +49,12 @@ class TableIOManager(dg.IOManager):
         except Exception as error:
             raise classified(error, context.step_context) from error
         try:
-            return self._storage.load(context.asset_key.path[-1], step)
+            started = time.monotonic()
+            loaded = self._storage.load(context.asset_key.path[-1], step)
+            step.seconds_loading += time.monotonic() - started
         except Exception as error:
             raise self.recorded(step, error, context.step_context) from error
+        return loaded
 
     def handle_output(self, context: OutputContext, obj: Mapping[str, Shown]) -> None:
         """Show what was committed. A run of one partition gets its data version and metadata here."""

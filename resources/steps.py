@@ -27,7 +27,8 @@ class Step:
     `keys` are Dagster's partitions that the run names. Of the days or files in them, `partitions` are to be made,
     `twins` are to become what one of those becomes, since they are made from the same, `kept` are as they should be
     already, and `left_out` have an input that is quarantined, for the reason given. Where a key holds several files,
-    those that are plainly up to date stand nowhere. `inputs` has the digests of what each of them reads.
+    those that are plainly up to date stand nowhere. `inputs` has the digests of what each of them reads, `seconds_loading`
+    is what reading it took.
     """
 
     declaration: Declaration
@@ -45,3 +46,4 @@ class Step:
     committed: dict[tuple[str, str], Output] = field(default_factory=dict)
     kept: dict[str, list[Output]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    seconds_loading: float = 0.0

@@ -9,16 +9,18 @@ import json
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
 
 from partitions.files import file_of
-from partitions.reads import SameKey, digest
+from partitions.reads import FilesWithDay, SameKey, digest
 from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, Untold, made_from
+from resources.day_bundles import FEWEST_FILES, DayBundles
 from resources.environment import Environment
 from resources.garbage import no_search_for_garbage
 from resources.locks import Release, take
@@ -330,6 +332,10 @@ class TableStorage:
                     f"{asset} {key} was rejected by {outputs[key].rejected}; materialize it again, then what reads it"
                 )
         chosen = {key: outputs[key] for key in sorted(wanted)}
+        if isinstance(read, FilesWithDay) and len(chosen) >= FEWEST_FILES:
+            days = read.select(asset, made, step.snapshot.readable)
+            bundles = DayBundles(asset, SCHEMAS[asset], self.files)
+            return tables.to_frame(bundles.rows(days, chosen, partial(self.rows, asset)))
         if step.declaration.files is None:
             return self.read_table(asset, chosen)
         # each as if it were alone, so that nothing depends on which files are made together; without its name, for which

@@ -8,19 +8,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.logs.measure import measure
-from benchmarks.logs.rivals import GZ, LARGE, OURS, PLAIN, SMALL, jobs_for, ours, start_of_ours
+from benchmarks.logs.rivals import (
+    GZ,
+    LARGE,
+    OURS,
+    PLAIN,
+    SMALL,
+    first_lines,
+    jobs_for,
+    ours,
+    start_of_ours,
+)
 from benchmarks.logs.sets import LARGE_MEGABYTES, SEED, set_folder
 from benchmarks.logs.tables import Results, cost_table, target_table
 
 WIDTH = 180
 ROUNDS, LARGE_ROUNDS = 5, 2
-TINY_LINES = 20
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,6 +37,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1_000], metavar="N")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of which the median is taken")
     parser.add_argument("--large", action="store_true", help="one file of 4 GB too")
+    parser.add_argument("--assets", action="store_true", help="the runs of the assets too, Dagster included")
     parser.add_argument("--seed", type=int, default=SEED, help="another seed makes other logs")
     parser.add_argument(
         "--folder",
@@ -39,14 +48,18 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def measure_size(
-    folder: Path, megabytes: int, *, rounds: int, seed: int, tell: Callable[[str], object] = str
+    folder: Path, megabytes: int, *, asked: argparse.Namespace, tell: Callable[[str], object] = str
 ) -> Results:
     """All commands on the sets of one size."""
-    sets = _made(folder, megabytes, seed, PLAIN, SMALL, GZ)
+    sets = _made(folder, megabytes, asked.seed, PLAIN, SMALL, GZ)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tiny = _tiny_file(Path(scratch), sets[PLAIN][0])
-        jobs = jobs_for(megabytes, sets, tiny, Path(scratch))
-        return Results(megabytes, measure(jobs, Path(scratch), rounds=rounds, tell=tell))
+        jobs = jobs_for(megabytes, sets, tiny, Path(scratch), assets=asked.assets)
+        # or the first command to read a file would wait for the disk
+        subprocess.run(
+            ["cat", *map(str, sets[PLAIN] + sets[GZ] + sets[SMALL])], stdout=subprocess.DEVNULL, check=True
+        )
+        return Results(megabytes, measure(jobs, Path(scratch), rounds=asked.rounds, tell=tell))
 
 
 def measure_large(folder: Path, *, seed: int, tell: Callable[[str], object] = str) -> Results:
@@ -78,10 +91,8 @@ def _made(folder: Path, megabytes: int, seed: int, *kinds: str) -> dict[str, lis
 
 
 def _tiny_file(folder: Path, log: Path) -> Path:
-    """The first lines of a log: to scan it costs the start of the program alone."""
     tiny = folder / "tiny.log"
-    with log.open("rb") as lines:
-        tiny.write_bytes(b"".join(islice(lines, TINY_LINES)))
+    tiny.write_bytes(first_lines(log))
     return tiny
 
 
@@ -100,9 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = asked.folder or Path(temporary)
         for megabytes in asked.megabytes:
             progress.print(f"{megabytes:,} MB …")
-            found.append(
-                measure_size(folder, megabytes, rounds=asked.rounds, seed=asked.seed, tell=progress.print)
-            )
+            found.append(measure_size(folder, megabytes, asked=asked, tell=progress.print))
             console.print(cost_table(found[-1]))
         if asked.large:
             found.append(measure_large(folder, seed=asked.seed, tell=progress.print))

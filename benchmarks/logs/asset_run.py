@@ -1,15 +1,13 @@
-"""`python -m benchmarks.logs.asset_run FOLDER`: the logs of a folder through the assets, Dagster included, in a new home.
+"""`python -m benchmarks.logs.asset_run STEP HOME LOGS`: one step of the assets on a folder of logs, Dagster included.
 
-The look that finds the files, the run of `log_signals` and the run of `behavior_signals`, each as it is at night. Prints
-the seconds of each; the process as a whole is what is compared with the bare scan.
+First `look`, in a new home, which finds the files; then the runs of `log_signals` and `behavior_signals`, each in a process
+of its own as after `dagster asset materialize`. The process as a whole is what is compared with the bare scan.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from datetime import date
@@ -26,6 +24,8 @@ from resources.installation import Installation, install
 from resources.io_managers import LAUNCHED_BY_TAG
 from resources.settings import Settings
 
+LOOK = "look"
+
 # each with the last day that is up to be made: files have none
 STEPS: dict[str, Callable[[Installation], date]] = {
     "log_signals": lambda installation: yesterday(),
@@ -33,50 +33,42 @@ STEPS: dict[str, Callable[[Installation], date]] = {
 }
 
 
-def run_assets(logs: Path, home: Path) -> dict[str, float]:
-    """The seconds of the look and of each step's run; raises RuntimeError when a run fails."""
-    environment = Environment("local", "benchmark", home, Settings(logs=str(logs), data_since="2026-08-01"))
+def environment_of(home: Path, logs: Path) -> Environment:
+    """A new installation whose site has these logs and nothing else."""
+    return Environment("local", "benchmark", home, Settings(logs=str(logs), data_since="2026-08-01"))
+
+
+def do_step(step: str, home: Path, logs: Path) -> None:
+    """The look, or the run of one step; raises RuntimeError when the run fails or has nothing to do."""
+    if step == LOOK:
+        shutil.rmtree(home, ignore_errors=True)
+    environment = environment_of(home, logs)
     make_folder(home)
     with open_instance(environment) as instance:
         installation = install(environment, PIPELINE)
         definitions = build_defs(environment, installation=installation)
-        clock = _Clock()
-        detect_files(installation, "log_files", instance)
-        seconds = {"look": clock.lap()}
-        for step, last_day in STEPS.items():
-            batch = next_batch(installation, last_day(installation), steps=(step,), done=set())
-            if batch is None:
-                raise RuntimeError(f"nothing of {step} is out of date")
-            result = run_here(
-                definitions.resolve_job_def(job_of(installation.pipeline, batch.kind)),
-                instance,
-                assets=assets_of(installation, batch),
-                tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: "benchmark"},
-            )
-            if not result.success:
-                raise RuntimeError(f"the run of {step} failed")
-            seconds[step] = clock.lap()
-    return seconds
-
-
-class _Clock:
-    """Says how long ago it was last asked."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-
-    def lap(self) -> float:
-        now = time.perf_counter()
-        lap, self._last = now - self._last, now
-        return round(lap, 3)
+        if step == LOOK:
+            detect_files(installation, "log_files", instance)
+            return
+        batch = next_batch(installation, STEPS[step](installation), steps=(step,), done=set())
+        if batch is None:
+            raise RuntimeError(f"nothing of {step} is out of date")
+        result = run_here(
+            definitions.resolve_job_def(job_of(installation.pipeline, batch.kind)),
+            instance,
+            assets=assets_of(installation, batch),
+            tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: "benchmark"},
+        )
+        if not result.success:
+            raise RuntimeError(f"the run of {step} failed")
 
 
 def main() -> None:
-    """Run the assets on the folder that is named, and print the seconds as JSON."""
-    # where the home is, is nobody's business once it is gone; the run's log lines neither
-    with tempfile.TemporaryDirectory() as home, redirect_stderr(StringIO()):
-        seconds = run_assets(Path(sys.argv[1]), Path(home))
-    print(json.dumps(seconds))
+    """Do what is asked for."""
+    step, home, logs = sys.argv[1:]
+    # the run's log lines are nobody's business
+    with redirect_stderr(StringIO()):
+        do_step(step, Path(home), Path(logs))
 
 
 if __name__ == "__main__":

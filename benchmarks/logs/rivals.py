@@ -22,18 +22,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.logs.measure import Job
 
 OURS, PIPELINE, GZIP = "this project", "mawk and sort", "gzip -dc"
+ASSET_STEPS = ("look", "log_signals", "behavior_signals")
 TINY = "20 lines"
 PLAIN, GZ, SMALL, LARGE = "plain", "gz", "small", "large"
-ENGINE_ROUNDS = 2
+ENGINE_ROUNDS, TINY_LINES = 2, 20
 _HERE = Path(__file__).parent
 
 
-def jobs_for(megabytes: int, sets: dict[str, list[Path]], tiny: Path, scratch: Path) -> list[Job]:
+def jobs_for(
+    megabytes: int, sets: dict[str, list[Path]], tiny: Path, scratch: Path, *, assets: bool = False
+) -> list[Job]:
     """All commands for one size. Ours and its rivals on the same data stand side by side: they are pairs."""
     size = sum(path.stat().st_size for path in sets[PLAIN])
     label = {name: f"{megabytes:,} MB {name}, {len(files):,} files" for name, files in sets.items()}
@@ -43,6 +47,8 @@ def jobs_for(megabytes: int, sets: dict[str, list[Path]], tiny: Path, scratch: P
         jobs.append(pipeline(sets[name], label[name], size, scratch))
         if name == GZ:
             jobs.append(_gzip(sets[name], label[name], size))
+        if name == PLAIN and assets:
+            jobs += asset_runs(sets[name], label[name], size, scratch)
     for engine in ("duckdb", "polars"):
         jobs.append(_engine(engine, sets[PLAIN], label[PLAIN], size))
     for program in (["cat"], ["wc", "-l"], ["sha256sum"]):
@@ -61,6 +67,32 @@ def ours(files: Sequence[Path], data: str, size: int) -> Job:
         is_table=True,
         problem=_ours_missing(program),
     )
+
+
+def asset_runs(files: Sequence[Path], data: str, size: int, scratch: Path) -> list[Job]:
+    """The steps of the assets, on the start of each file and on all of it: the former is what they take to start."""
+    starts = scratch / "starts"
+    starts.mkdir(exist_ok=True)
+    for file in files:
+        (starts / file.name).write_bytes(first_lines(file))
+    found = []
+    for place, what, bytes_ in ((starts, TINY, 1), (files[0].parent, data, size)):
+        for step in ASSET_STEPS:
+            home = scratch / f"home-{place.name}"
+            program = [sys.executable, "-m", "benchmarks.logs.asset_run", step, str(home), str(place)]
+            found.append(Job(asset_run(step), what, program, bytes_))
+    return found
+
+
+def asset_run(step: str) -> str:
+    """What a step of the assets is called in the tables."""
+    return f"asset run: {step}"
+
+
+def first_lines(log: Path) -> bytes:
+    """The first lines of a log: to scan them costs the start of the program alone."""
+    with log.open("rb") as lines:
+        return b"".join(islice(lines, TINY_LINES))
 
 
 def start_of_ours(tiny: Path) -> Job:

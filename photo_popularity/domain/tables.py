@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from photo_popularity.domain.content import ContentHash
 from photo_popularity.domain.schemas import TableSchema
 
+SMALL_BYTES = 1 << 17
+
 
 def to_table(frame: pd.DataFrame | pa.Table, schema: TableSchema, *, name: str) -> pa.Table:
     """The frame cast to its schema and sorted by its key.
@@ -101,14 +103,24 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 def encode(table: pa.Table) -> bytes:
     """The table as a Parquet file."""
+    is_small = table.nbytes < SMALL_BYTES
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    # of a small table zstd and dictionaries save little, and take longer than all the rest, also to read
+    pq.write_table(
+        table,
+        sink,
+        compression="snappy" if is_small else "zstd",
+        use_dictionary=not is_small,
+        write_statistics=not is_small,
+    )
     return sink.getvalue()
 
 
 def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """The table in a Parquet file, or only some of its columns."""
-    return pq.read_table(io.BytesIO(data), columns=columns)
+    file = pq.ParquetFile(pa.BufferReader(data))
+    # threads that wait for each other take longer for a small one
+    return file.read(columns=columns, use_threads=len(data) > SMALL_BYTES)
 
 
 def content_version(table: pa.Table) -> str:

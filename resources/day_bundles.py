@@ -1,0 +1,103 @@
+"""The rows of a day that stand in very many files, kept together so that next time the changed files alone are read.
+
+Reading a thousand small files takes longer than all that is done with them, and from an object store many times as long.
+A bundle is no result: it can be deleted at any time, and what it has of a file counts only as long as the file's output
+is of the same version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from partitions.files import file_of
+from photo_popularity.domain.schemas import TableSchema
+from resources.catalog_records import Output
+from resources.storage import FileStorage
+
+FEWEST_FILES = 64
+_VERSIONS = b"versions"
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    """The rows of a day in some files, and the version of each file's output that they are from."""
+
+    versions: Mapping[str, str]
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class DayBundles:
+    """The bundles of an asset of files below one root. The asset's index column is the day of a row."""
+
+    asset: str
+    schema: TableSchema
+    files: FileStorage
+
+    def rows(
+        self,
+        wanted: Mapping[str, Sequence[str]],
+        outputs: Mapping[str, Output],
+        read: Callable[[Mapping[str, Output]], Mapping[str, pa.Table]],
+    ) -> pa.Table:
+        """The rows of each day in the files that are `wanted` for it; `read` gives all rows of some files."""
+        bundles = {day: self._load(day) for day in wanted}
+        versions = {day: {key: outputs[key].content_version for key in keys} for day, keys in wanted.items()}
+        missing = {
+            key: outputs[key]
+            for day, its in versions.items()
+            for key, version in its.items()
+            if bundles[day].versions.get(key) != version
+        }
+        fresh = read(missing)
+        for day, its in versions.items():
+            if bundles[day].versions != its:
+                bundles[day] = self._brought_up(bundles[day], day, its, fresh)
+                self.files.write(self._path(day), _encode(bundles[day]))
+        return pa.concat_tables([self.schema.arrow.empty_table(), *(its.table for its in bundles.values())])
+
+    def _brought_up(
+        self, bundle: _Bundle, day: str, versions: Mapping[str, str], fresh: Mapping[str, pa.Table]
+    ) -> _Bundle:
+        same = [key for key, version in versions.items() if bundle.versions.get(key) == version]
+        names = pa.array([file_of(key) for key in same], pa.string())
+        kept = bundle.table.filter(pc.is_in(bundle.table[self.schema.partition_column], names))
+        moment = pa.scalar(date.fromisoformat(day))
+        new = [
+            fresh[key].filter(pc.equal(fresh[key][self.schema.index_column], moment))
+            for key in sorted(versions.keys() - same)
+        ]
+        # in one piece, or it would be written and read a file at a time
+        return _Bundle(versions, pa.concat_tables([kept, *new]).combine_chunks())
+
+    def _load(self, day: str) -> _Bundle:
+        """The bundle of a day; an empty one when there is none that can be read."""
+        try:
+            table = pa.ipc.open_file(pa.BufferReader(self.files.read(self._path(day)))).read_all()
+            versions = json.loads(table.schema.metadata[_VERSIONS])
+        except (FileNotFoundError, pa.ArrowException, LookupError, TypeError, ValueError):
+            return _Bundle({}, self.schema.arrow.empty_table())
+        table = table.replace_schema_metadata()
+        # what another release has kept may have other columns
+        return (
+            _Bundle(versions, table)
+            if table.schema.equals(self.schema.arrow)
+            else _Bundle({}, self.schema.arrow.empty_table())
+        )
+
+    def _path(self, day: str) -> str:
+        return f"bundles/{self.asset}/{day}.arrow"
+
+
+def _encode(bundle: _Bundle) -> bytes:
+    table = bundle.table.replace_schema_metadata({_VERSIONS: json.dumps(bundle.versions)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
+        file.write_table(table)
+    return bytes(sink.getvalue())
