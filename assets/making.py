@@ -65,6 +65,11 @@ class Making:
         self.shown = {asset: {} for asset in self.step.declaration.makes}
         self.metadata = {asset: {} for asset in self.step.declaration.makes}
 
+    @property
+    def _loading(self) -> float:
+        """The share of each partition in the seconds that reading for all of them took."""
+        return self.step.seconds_loading / max(len(self.step.partitions) + len(self.step.twins), 1)
+
     def make(self) -> None:
         """Make every partition of the step, or raise what stands in the way of all of them."""
         step = self.step
@@ -83,14 +88,13 @@ class Making:
             self.function(work=Work(days, self.log), **self.frames), self.step.declaration.makes
         )
         parts = {asset: parts_of(asset, result.made, days) for asset, result in results.items()}
-        share = (time.monotonic() - started + self.step.seconds_loading) / len(days)
+        share = (time.monotonic() - started) / len(days) + self._loading
         self._commit(parts, results, seconds=dict.fromkeys(days, share))
 
     def _make_files(self, files: Sequence[str]) -> None:
         declaration = self.step.declaration
         noun = declaration.files.noun if declaration.files else "file"
         progress = Progress(f"{noun}s", len(files), self.log)
-        loading = self.step.seconds_loading / max(len(files), 1)
         for start in range(0, len(files), HANDFUL):
             handful = files[start : start + HANDFUL]
             self.manager.begin(self.step, handful)
@@ -101,7 +105,7 @@ class Making:
                 its = {asset: tables.to_frame(rows[key]) for asset, rows in self.frames.items()}
                 for asset, part in self._parts_of_file(key, its, started).items():
                     parts[asset][key] = part
-                    seconds[key] = time.monotonic() - started + loading
+                    seconds[key] = time.monotonic() - started + self._loading
                 progress.step()
             if seconds:
                 self._commit(parts, {}, seconds=seconds)
@@ -124,7 +128,7 @@ class Making:
             if is_of_the_system(error) if isinstance(error, OSError) else may_pass(error):
                 raise
             named = file is not None and file.name_was_asked_for
-            self._failed[key] = Failed(error, time.monotonic() - started, named)
+            self._failed[key] = Failed(error, time.monotonic() - started + self._loading, named)
             return {}
 
     def _settle_failed(self, files: Sequence[str]) -> None:

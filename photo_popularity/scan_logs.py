@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -47,12 +47,26 @@ class ScannedLogs:
 
     def write(self, form: str, stream: BinaryIO) -> None:
         """Write the counts in one of FORMATS."""
-        with _writer(self.days.schema, form, stream) as writer:
-            for batch in self.days:
-                writer.write_batch(batch)
-                self._rows += len(batch)
-                self._days.update(batch["day"].unique().cast("int32").to_pylist())
+        if form == "csv":
+            from pyarrow import csv as arrow_csv
+
+            options = arrow_csv.WriteOptions(quoting_header="none")
+            with arrow_csv.CSVWriter(stream, self.days.schema, write_options=options) as writer:
+                for batch in self.days:
+                    writer.write_batch(batch)
+                    self._count(batch)
+        else:
+            from pyarrow import parquet
+
+            # nothing is written before all is there, as a Parquet file that was cut short would look whole
+            table = self.days.read_all()
+            parquet.write_table(table, stream, compression="zstd")
+            self._count(table)
         self._seconds = time.monotonic() - self.started
+
+    def _count(self, written: pa.RecordBatch | pa.Table) -> None:
+        self._rows += len(written)
+        self._days.update(written["day"].unique().cast("int32").to_pylist())
 
     def summary(self) -> Iterator[str]:
         """What a person wants to know once the counts are written, line by line."""
@@ -90,20 +104,6 @@ def scan_files(names: Sequence[str], *, rules: BehaviorRules, quarantine: Path |
         files = [file_of(name) for name in names]
         days = scan_days(files, rules=rules)
     return ScannedLogs(days, files, reasons, problems, started)
-
-
-def _writer(schema: pa.Schema, form: str, stream: BinaryIO) -> AbstractContextManager[Any]:
-    writer: AbstractContextManager[Any]
-    if form == "csv":
-        from pyarrow import csv as arrow_csv
-
-        options = arrow_csv.WriteOptions(quoting_header="none")
-        writer = arrow_csv.CSVWriter(stream, schema, write_options=options)
-    else:
-        from pyarrow import parquet
-
-        writer = parquet.ParquetWriter(stream, schema, compression="zstd")
-    return writer
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from partitions.files import file_of
+from photo_popularity.domain.content import VERSION_DIGITS, version_of
 from photo_popularity.domain.schemas import TableSchema
 from resources.catalog_records import Output
 from resources.storage import FileStorage
+from resources.together import call_together
 
 FEWEST_FILES = 64
 _VERSIONS = b"versions"
@@ -34,7 +36,10 @@ class _Bundle:
 
 @dataclass(frozen=True)
 class DayBundles:
-    """The bundles of an asset of files below one root. The asset's index column is the day of a row."""
+    """The bundles of an asset of files below one root, for days with FEWEST_FILES of them or more.
+
+    The asset's index column is the day of a row.
+    """
 
     asset: str
     schema: TableSchema
@@ -47,20 +52,28 @@ class DayBundles:
         read: Callable[[Mapping[str, Output]], Mapping[str, pa.Table]],
     ) -> pa.Table:
         """The rows of each day in the files that are `wanted` for it; `read` gives all rows of some files."""
-        bundles = {day: self._load(day) for day in wanted}
+        empty = _Bundle({}, self.schema.arrow.empty_table())
         versions = {day: {key: outputs[key].content_version for key in keys} for day, keys in wanted.items()}
-        missing = {
-            key: outputs[key]
-            for day, its in versions.items()
-            for key, version in its.items()
-            if bundles[day].versions.get(key) != version
-        }
-        fresh = read(missing)
-        for day, its in versions.items():
-            if bundles[day].versions != its:
-                bundles[day] = self._brought_up(bundles[day], day, its, fresh)
-                self.files.write(self._path(day), _encode(bundles[day]))
-        return pa.concat_tables([self.schema.arrow.empty_table(), *(its.table for its in bundles.values())])
+        kept = [day for day, its in versions.items() if len(its) >= FEWEST_FILES]
+        bundles = dict.fromkeys(wanted, empty) | dict(
+            zip(kept, call_together(lambda day: self._load(day) or empty, kept), strict=True)
+        )
+        fresh = read(
+            {
+                key: outputs[key]
+                for day, its in versions.items()
+                for key, version in its.items()
+                if bundles[day].versions.get(key) != version
+            }
+        )
+        changed = [day for day, its in versions.items() if bundles[day].versions != its]
+        for day in changed:
+            bundles[day] = self._brought_up(bundles[day], day, versions[day], fresh)
+        call_together(
+            lambda day: self.files.write(self._path(day), _encode(bundles[day])),
+            [day for day in changed if day in kept],
+        )
+        return pa.concat_tables([empty.table, *(its.table for its in bundles.values())])
 
     def _brought_up(
         self, bundle: _Bundle, day: str, versions: Mapping[str, str], fresh: Mapping[str, pa.Table]
@@ -76,28 +89,34 @@ class DayBundles:
         # in one piece, or it would be written and read a file at a time
         return _Bundle(versions, pa.concat_tables([kept, *new]).combine_chunks())
 
-    def _load(self, day: str) -> _Bundle:
-        """The bundle of a day; an empty one when there is none that can be read."""
+    def _load(self, day: str) -> _Bundle | None:
+        """The bundle of a day; None when there is none, it is damaged, or another release has kept other columns."""
         try:
-            table = pa.ipc.open_file(pa.BufferReader(self.files.read(self._path(day)))).read_all()
-            versions = json.loads(table.schema.metadata[_VERSIONS])
-        except (FileNotFoundError, pa.ArrowException, LookupError, TypeError, ValueError):
-            return _Bundle({}, self.schema.arrow.empty_table())
+            data = self.files.read(self._path(day))
+        except FileNotFoundError:
+            return None
+        version, arrow = data[:VERSION_DIGITS], data[VERSION_DIGITS:]
+        if version_of(arrow).encode() != version:
+            return None
+        table = pa.ipc.open_file(pa.BufferReader(arrow)).read_all()
+        versions = json.loads(table.schema.metadata[_VERSIONS])
         table = table.replace_schema_metadata()
-        # what another release has kept may have other columns
-        return (
-            _Bundle(versions, table)
-            if table.schema.equals(self.schema.arrow)
-            else _Bundle({}, self.schema.arrow.empty_table())
-        )
+        return _Bundle(versions, table) if table.schema.equals(self.schema.arrow) else None
 
     def _path(self, day: str) -> str:
-        return f"bundles/{self.asset}/{day}.arrow"
+        return f"bundles/{self.asset}/{day}.bundle"
+
+
+def are_worthwhile(wanted: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a day has so many files that its rows are kept together."""
+    return any(len(files) >= FEWEST_FILES for files in wanted.values())
 
 
 def _encode(bundle: _Bundle) -> bytes:
+    """An Arrow file, with its content version before it: Arrow itself does not notice all damage."""
     table = bundle.table.replace_schema_metadata({_VERSIONS: json.dumps(bundle.versions)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
         file.write_table(table)
-    return bytes(sink.getvalue())
+    arrow = bytes(sink.getvalue())
+    return version_of(arrow).encode() + arrow

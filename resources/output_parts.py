@@ -137,7 +137,9 @@ def by_partition(asset: str, frame: pd.DataFrame, partitions: Sequence[str]) -> 
         )
     keys = frame[schema.partition_column]
     if schema.columns[schema.partition_column].type == pa.date32():
-        days = frame.groupby(keys.astype("datetime64[us]").to_numpy(), sort=False, dropna=False)
+        days = frame.groupby(
+            keys.astype("datetime64[us]").dt.normalize().to_numpy(), sort=False, dropna=False
+        )
         return {_name_of_day(day): rows for day, rows in days}
     key_of_file = {file_of(key): key for key in partitions}
     keys = keys.map(lambda file: key_of_file.get(file, file))

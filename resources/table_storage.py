@@ -20,7 +20,7 @@ from photo_popularity.domain import tables
 from photo_popularity.domain.errors import InputError
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, Untold, made_from
-from resources.day_bundles import FEWEST_FILES, DayBundles
+from resources.day_bundles import DayBundles, are_worthwhile
 from resources.environment import Environment
 from resources.garbage import no_search_for_garbage
 from resources.locks import Release, take
@@ -332,10 +332,11 @@ class TableStorage:
                     f"{asset} {key} was rejected by {outputs[key].rejected}; materialize it again, then what reads it"
                 )
         chosen = {key: outputs[key] for key in sorted(wanted)}
-        if isinstance(read, FilesWithDay) and len(chosen) >= FEWEST_FILES:
+        if isinstance(read, FilesWithDay):
             days = read.select(asset, made, step.snapshot.readable)
-            bundles = DayBundles(asset, SCHEMAS[asset], self.files)
-            return tables.to_frame(bundles.rows(days, chosen, partial(self.rows, asset)))
+            if are_worthwhile(days):
+                bundles = DayBundles(asset, SCHEMAS[asset], self.files)
+                return tables.to_frame(bundles.rows(days, chosen, partial(self.rows, asset)))
         if step.declaration.files is None:
             return self.read_table(asset, chosen)
         # each as if it were alone, so that nothing depends on which files are made together; without its name, for which
@@ -383,7 +384,8 @@ class TableStorage:
             expected = pa.schema([expected.field(column) for column in columns])
         try:
             table = tables.decode(data, columns)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            # of bytes that are in memory, so that it is no failure of a disk
             raise InputError(
                 f"{asset} {partition}: {self.outputs.url(output)} is damaged ({error}); {again}"
             ) from error

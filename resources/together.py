@@ -15,9 +15,10 @@ _Result = TypeVar("_Result")
 
 def call_together(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
     """The results in the order of the items; the first error is raised once no call is running."""
-    if len(items) < 2:
+    workers = min(AT_ONCE, len(items))
+    if workers < 2:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(items))) as pool:
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
             return list(pool.map(function, items))
         except BaseException:

@@ -124,7 +124,8 @@ class Scene:
 def _place(root: Path, grain: Grain) -> Iterator[TextPlace]:
     """The place below `root`, opened in this process."""
     logging.disable(logging.CRITICAL)
-    with text_tables(), patch("assets.making.HANDFUL", HANDFUL), kept_instance(root) as instance:
+    one_by_one = patch("resources.together.AT_ONCE", 1)
+    with text_tables(), patch("assets.making.HANDFUL", HANDFUL), one_by_one, kept_instance(root) as instance:
         yield TextPlace.at(root, instance, assets=text_assets(grain))
 
 

@@ -13,10 +13,15 @@ from benchmarks.incremental.others import NO_DVC, Compared, compare_dvc, compare
 from benchmarks.incremental.pipeline import Measured, Round
 from benchmarks.incremental.tables import FEW, LARGE, MIDDLE, SMALL, cost_table, target_table
 from benchmarks.logs.__main__ import main as main_of_logs
+from benchmarks.logs.asset_run import do_step, environment_of
 from benchmarks.logs.generate import write_plain
 from benchmarks.logs.hard_lines import HARD_CLASSES
+from benchmarks.logs.redelivery import deliver_again
+from benchmarks.logs.rivals import ASSET_STEPS
+from photo_popularity.definitions import PIPELINE
 from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.scan_logs import scan_files
+from resources.installation import install
 
 FILES, CHANGED = 30, 3
 
@@ -93,6 +98,25 @@ def test_logs_are_counted_alike_however_they_are_cut_and_packed(
     printed = capsys.readouterr().out
     for told in ("mawk and sort", "gzip -dc", "duckdb", "polars", "wc -l", "Targets", "not measured"):
         assert told in printed
+
+
+def test_the_assets_are_measured_on_the_logs_they_are_given(tmp_path: Path) -> None:
+    logs = write_plain(tmp_path / "logs", megabytes=1, seed=3)
+    for step in ASSET_STEPS:
+        do_step(step, tmp_path / "home", tmp_path / "logs")
+    catalog = install(environment_of(tmp_path / "home", tmp_path / "logs"), PIPELINE).catalog
+    assert catalog.current("log_signals").keys() == {log.name for log in logs}
+    assert catalog.current("behavior_signals")
+    with pytest.raises(RuntimeError, match="nothing of log_signals is out of date"):
+        do_step("log_signals", tmp_path / "home", tmp_path / "logs")
+
+
+def test_a_log_that_is_delivered_again_is_the_only_one_made_again(tmp_path: Path) -> None:
+    write_plain(tmp_path / "logs", megabytes=1, seed=3)
+    found = deliver_again(tmp_path / "logs", tmp_path / "site")
+    assert {"log_signals", "behavior_signals"} <= found["everything"].keys()
+    assert {"log_signals", "behavior_signals"} <= found["more lines"].keys()
+    assert found["the same bytes"].keys() & {"log_signals", "behavior_signals"} == set()
 
 
 def test_the_same_seed_makes_the_same_logs_with_hard_lines_of_every_kind(tmp_path: Path) -> None:

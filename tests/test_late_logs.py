@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from photo_popularity.domain.behavior import merge_signals
-from resources import table_storage
+from resources import day_bundles
 from tests.night_fixtures import Place
 
 STEPS = ("log_signals", "behavior_signals")
@@ -33,14 +33,14 @@ def read(place: Place, asset: str) -> pd.DataFrame:
 def test_days_are_the_merge_of_their_files_whether_the_rows_of_a_day_are_kept_together_or_not(
     place: Place, monkeypatch: pytest.MonkeyPatch, fewest: int
 ) -> None:
-    monkeypatch.setattr(table_storage, "FEWEST_FILES", fewest)
-    log = sorted(place.site.logs.iterdir())[-1]
+    monkeypatch.setattr(day_bundles, "FEWEST_FILES", fewest)
+    log = sorted(place.site.logs.iterdir())[3]
     lines = log.read_bytes().splitlines(keepends=True)
     late = place.site.logs / "late.log"
     edits: list[Callable[[], None]] = [
         lambda: write(late, lines[::3], minute=1),
         lambda: write(late, lines[::2] + lines[:5], minute=2),
-        lambda: write(log, lines[1:], minute=3),
+        lambda: write(log, lines[9:], minute=3),
         late.unlink,
     ]
     for edit in edits:
@@ -51,4 +51,4 @@ def test_days_are_the_merge_of_their_files_whether_the_rows_of_a_day_are_kept_to
         days = [pd.Timestamp(day) for day in place.installation.catalog.current("behavior_signals")]
         pd.testing.assert_frame_equal(found, merge_signals(read(place, "log_signals"), days))
         assert not found.equals(before.sort_values(["day", "photo_id"], ignore_index=True))
-    assert bool(list(place.environment.home.rglob("*.arrow"))) == (fewest == 1)
+    assert bool(list(place.environment.home.rglob("*.bundle"))) == (fewest == 1)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from photo_popularity.domain import log_scanner
 from photo_popularity.domain.access_log import EMPTY, FOREIGN
 from photo_popularity.domain.behavior_rules import BehaviorRules
 from photo_popularity.scan_logs import scan_files
@@ -75,6 +76,16 @@ def test_parquet_holds_the_same_rows_as_csv(tmp_path: Path, logs: list[str]) -> 
     assert [{name: str(value) for name, value in row.items()} for row in rows] == list(
         csv.DictReader(io.StringIO(as_csv.stdout.decode()))
     )
+
+
+def test_parquet_is_in_one_group_of_rows(monkeypatch: pytest.MonkeyPatch, logs: list[str]) -> None:
+    """Each further group makes the file larger and slower to read."""
+    monkeypatch.setattr(log_scanner, "BATCH_ROWS", 1)
+    scanned = scan_files(logs, rules=BehaviorRules(), quarantine=None)
+    sink = io.BytesIO()
+    scanned.write("parquet", sink)
+    assert pq.ParquetFile(sink).metadata.num_row_groups == 1
+    assert pq.ParquetFile(sink).metadata.num_rows > 1
 
 
 def test_a_photo_id_is_quoted_for_it_may_hold_anything(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.logs.redelivery LOGS`: one of many log files is delivered anew, with more lines, then as it was.
+"""`python -m benchmarks.logs.redelivery LOGS`: one of many log files is delivered anew, with more lines, then with the same.
 
 Everything is made from a copy of the folder first. Then it tells what the change takes: the look that finds it, the plan, the
 run that makes the file's partial and the run that makes its days, and of each run what the catalog has as its work.
@@ -60,6 +60,8 @@ class Site:
                 tags={**range_tags(self.installation, batch, self.instance), LAUNCHED_BY_TAG: "benchmark"},
             )
             seconds[f"run of {step}"] = time.perf_counter() - started
+            if not result.success:
+                raise RuntimeError(f"the run of {step} failed")
             made = self.installation.catalog.executions(run_id=result.run_id)
             seconds[step] = sum(its.seconds or 0 for its in made)
         return seconds

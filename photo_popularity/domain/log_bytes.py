@@ -180,7 +180,7 @@ class _Zstd:
 def _inflated(stream: BinaryIO, fed: bytes, compression: _Compression) -> Iterator[bytes]:
     """The contents of all members in pieces of bounded size, `fed` being the bytes read so far."""
     if not stream.seekable():
-        stream = _copied(stream, fed)
+        stream = cast(BinaryIO, _Copy(stream, fed))
     at = 0  # where `fed` begins in the stream
     while fed:
         while (
@@ -284,10 +284,24 @@ class _UpToError:
             raise BrokenStream(UNREADABLE) from error
 
 
-def _copied(stream: BinaryIO, start: bytes) -> BinaryIO:
-    """A pipe as a file in which one can go back."""
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as whoever reads from it
-    copy.write(start)
-    shutil.copyfileobj(stream, copy)
-    copy.seek(len(start))
-    return copy
+class _Copy:
+    """A pipe as a file in which one can go back; where the pipe broke, so does the file."""
+
+    def __init__(self, pipe: BinaryIO, start: bytes) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as this does
+        self._file.write(start)
+        self._broken: BrokenStream | None = None
+        try:
+            shutil.copyfileobj(pipe, self._file)
+        except BrokenStream as broken:
+            self._broken = broken
+        self._file.seek(len(start))
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if self._broken and not data:
+            raise self._broken
+        return data
+
+    def seek(self, position: int) -> int:
+        return self._file.seek(position)

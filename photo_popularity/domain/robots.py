@@ -8,14 +8,16 @@ from functools import cache, lru_cache
 
 from photo_popularity.domain.errors import InputError
 
-CACHED_AGENTS = 65_536
+CACHED_AGENTS, CACHED_SHAPES = 65_536, 8_192
 # The list takes 40 ms for an agent of 60 kB, which an attacker can send with every request.
 MAX_AGENT_CHARACTERS = 1_000
 GRAM = 4
 
 _PLAIN = re.compile(r"(?:[\w /:;,@!'&=<>%~#\"-]|\\[^\w])+", re.ASCII)
 _ESCAPED = re.compile(r"\\([^\w])", re.ASCII)
-_DIGIT, _ZEROS = re.compile("[0-9]"), str.maketrans("123456789", "0" * 9)
+_ZEROS = str.maketrans("123456789", "0" * 9)
+# what tells one digit from another: a digit, its name, or what stood in a group before
+_DIGIT = re.compile(r"[0-9]|\\N|\(\?P=|\(\?\(")
 
 
 class RobotDetector:
@@ -48,8 +50,8 @@ class RobotDetector:
 class KnownRobots:
     """The list of crawler-user-agents: what its `is_crawler` says, in a hundredth of the time.
 
-    Agents of one shape, which differ in their digits alone, are looked into once: a pattern without a digit tells no
-    digit from another. The texts of the others are looked for in the agents that have their shape. Nearly all patterns
+    Agents of one shape, which differ in their digits alone, are looked into once: most patterns tell no digit from
+    another. The texts of the others are looked for in the agents that have their shape. Nearly all patterns
     are plain text; four characters of each, that no browser has in its agent, tell which of them are worth a look.
     """
 
@@ -70,14 +72,18 @@ class KnownRobots:
                 self._numbered.setdefault(shape, []).append(text)
         numbered = {pattern for pattern in others if _DIGIT.search(pattern)}
         first = {pattern for pattern in others if pattern.startswith("^") and "|" not in pattern} - numbered
-        self._first, self._others_numbered = _any_of(first), _any_of(numbered)
+        self._first, self._others_numbered = _any_of(first), tuple(map(re.compile, sorted(numbered)))
         self._others = _any_of(set(others) - first - numbered)
-        self._of_shape = lru_cache(maxsize=CACHED_AGENTS)(self._match_shape)
+        self._of_shape = lru_cache(maxsize=CACHED_SHAPES)(self._match_shape)
 
     def match(self, agent: str) -> bool:
         """Whether one of the patterns is found in the agent."""
         is_known, likely = self._of_shape(agent.translate(_ZEROS))
-        return is_known or any(text in agent for text in likely) or bool(self._others_numbered.search(agent))
+        return (
+            is_known
+            or any(text in agent for text in likely)
+            or any(pattern.search(agent) for pattern in self._others_numbered)
+        )
 
     def _match_shape(self, shape: str) -> tuple[bool, Sequence[str]]:
         """Whether every agent of a shape is a robot's, and the texts that make a robot of one that has them."""

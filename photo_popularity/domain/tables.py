@@ -138,7 +138,7 @@ def content_version(table: pa.Table) -> str:
 def _text_of(strings: pa.StringArray) -> memoryview:
     """All strings one after the other, as they lie in memory."""
     _, offsets, text = strings.buffers()
-    if text is None:
+    if text is None or not len(strings):
         return memoryview(b"")
     places = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
     return memoryview(text)[places[0] : places[-1]]

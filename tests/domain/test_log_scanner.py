@@ -7,6 +7,7 @@ import gzip
 import io
 import itertools
 import lzma
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -242,6 +243,32 @@ def test_days_of_many_files_are_the_merged_signals_of_each() -> None:
         ]
 
 
+def test_days_come_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_scanner, "BATCH_ROWS", 7)
+    data = file_of(some_lines(3_000, seed=31))
+    batches = list(scan_days([opened(data)], rules=RULES))
+    assert len(batches) > 3
+    assert {len(batch) for batch in batches[:-1]} == {7}
+    pd.testing.assert_frame_equal(days_of([opened(data)]), merged([data]), check_dtype=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_process_that_is_forked_scans_beside_its_parent() -> None:
+    """What one of them writes must not show in the memory of the other."""
+    data, others = (file_of(some_lines(9_000, seed=seed)) for seed in (32, 33))
+    expected = scanned(io.BytesIO(data), salt="fork")
+    child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(5):
+                scanned(io.BytesIO(others), salt="fork")
+        finally:
+            os._exit(0)
+    for _ in range(5):
+        assert scanned(io.BytesIO(data), salt="fork") == expected
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_days_of_files_without_a_photo_are_an_empty_table() -> None:
     for files in ([], [b""], [b"nonsense\n", line("GET / HTTP/1.1")]):
         assert scan_days([opened(data) for data in files], rules=RULES).read_all().num_rows == 0
@@ -257,9 +284,12 @@ def test_a_scanner_keeps_nothing_of_earlier_files() -> None:
 class Breaking(io.BytesIO):
     """A stream that fails after so many bytes."""
 
-    def __init__(self, data: bytes, after: int) -> None:
+    def __init__(self, data: bytes, after: int, *, seekable: bool = True) -> None:
         super().__init__(data)
-        self._after = after
+        self._after, self._seekable = after, seekable
+
+    def seekable(self) -> bool:
+        return self._seekable
 
     def _left(self) -> int:
         if self.tell() >= self._after:
@@ -349,12 +379,27 @@ def test_of_a_file_that_fails_midway_the_lines_before_count_with_and_without_the
         return found, problems, (whole.lines, whole.good, failing.lines, failing.good)
 
     with_kernel = scanned_days()
-    monkeypatch.setattr(log_scanner, "_scanner", no_kernel)
+    monkeypatch.setattr(log_scanner, "KernelScanner", no_kernel)
     without = scanned_days()
     pd.testing.assert_frame_equal(with_kernel[0], without[0])
     pd.testing.assert_frame_equal(with_kernel[0], merged([small, before]), check_dtype=False)
     assert with_kernel[1:] == without[1:]
     assert with_kernel[1] == ["the disk is gone"]
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_of_a_compressed_file_or_pipe_that_fails_midway_the_lines_before_count(seekable: bool) -> None:
+    data = file_of(some_lines(12_000, seed=12))
+    packed = gzip.compress(data)
+    problems: list[str] = []
+    failing = File(
+        lambda: nullcontext(Breaking(packed, len(packed) // 2, seekable=seekable)),
+        in_silence,
+        fails=lambda error: problems.append(str(error)),
+    )
+    days_of([failing])
+    assert problems == ["the disk is gone"]
+    assert failing.lines > 4_000
 
 
 def no_kernel(*_: object) -> None:

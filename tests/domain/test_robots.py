@@ -90,3 +90,17 @@ def test_patterns_that_are_no_plain_text_are_searched_as_they_are() -> None:
     for agent in ("The First", "ad", "SomexBot/2", "", "x", "ds8", "v5.0x"):
         assert not known.match(agent), agent
     assert not KnownRobots([]).match(FIREFOX)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "robot", "other"),
+    [
+        (r"x(?P<d>\d)(?P=d)bot", "x11bot", "x12bot"),
+        (r"x\N{DIGIT ONE}bot", "x1bot", "x2bot"),
+        (r"(a)\1y9", "aay9", "bby9"),
+        (r"v\d+$", "v12", "v1x"),
+    ],
+)
+def test_patterns_that_tell_digits_apart_do_so(pattern: str, robot: str, other: str) -> None:
+    known = KnownRobots([r"(b)\1z8", pattern])
+    assert [known.match(agent) for agent in (robot, other)] == [True, False]

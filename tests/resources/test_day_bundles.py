@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from partitions.files import file_of, key_of
 from photo_popularity.domain import tables
 from photo_popularity.domain.schemas import LOG_SIGNALS
+from resources import day_bundles
 from resources.catalog_records import Output
 from resources.day_bundles import DayBundles
 from resources.storage import FileStorage
@@ -63,7 +65,8 @@ class Files:
 
 
 @pytest.fixture
-def bundles(tmp_path: Path) -> DayBundles:
+def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DayBundles:
+    monkeypatch.setattr(day_bundles, "FEWEST_FILES", 1)
     return DayBundles("log_signals", LOG_SIGNALS, FileStorage(str(tmp_path)))
 
 
@@ -97,27 +100,52 @@ def test_a_day_alone_has_its_own_rows_alone(bundles: DayBundles) -> None:
     assert (one["day"], one["views"]) == (FIRST, 1)
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_bundle_that_cannot_be_read_is_made_anew(bundles: DayBundles, damage: bytes | None) -> None:
+def test_a_bundle_that_is_damaged_anywhere_is_made_anew(bundles: DayBundles) -> None:
+    """Arrow notices some damage, gives other rows for some, and crashes on some."""
     files = Files()
     files.put("a.log", {0: 1})
     rows_of(bundles, files)
-    [kept] = Path(str(bundles.files.root)).rglob("*.arrow")
-    if damage is None:
-        # of another release, with other columns
-        table = pa.table({"file": ["a.log"]}).replace_schema_metadata(
-            pa.ipc.open_file(pa.OSFile(str(kept))).schema.metadata
-        )
-        with pa.ipc.new_file(str(kept), table.schema) as stream:
-            stream.write_table(table)
-    else:
-        kept.write_bytes(damage)
-    files.reads.clear()
-    assert rows_of(bundles, files) == files.rows()
-    assert files.reads == [key_of("a.log")]
+    [kept] = Path(str(bundles.files.root)).rglob("*.bundle")
+    whole, chance = kept.read_bytes(), random.Random(5)
+    damages = [b"", b"nonsense", whole[:-1], bytes(len(whole))]
+    for _ in range(50):
+        place = chance.randrange(len(whole))
+        damages.append(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
+    for damaged in damages:
+        kept.write_bytes(damaged)
+        files.reads.clear()
+        assert rows_of(bundles, files) == files.rows()
+        assert files.reads == [key_of("a.log")]
     files.reads.clear()
     assert rows_of(bundles, files) == files.rows()
     assert not files.reads
+
+
+def test_a_bundle_with_the_columns_of_another_release_is_made_anew(bundles: DayBundles) -> None:
+    files = Files()
+    files.put("a.log", {0: 1})
+    older = replace(LOG_SIGNALS, columns={**LOG_SIGNALS.columns, "more": LOG_SIGNALS.columns["views"]})
+    table = files.tables[key_of("a.log")]
+    earlier = table.append_column(older.arrow.field("more"), table["views"])
+    DayBundles(bundles.asset, older, bundles.files).rows(
+        files.wanted, files.outputs, lambda _: {key_of("a.log"): earlier}
+    )
+    assert rows_of(bundles, files) == files.rows()
+    assert files.reads == [key_of("a.log")]
+
+
+def test_days_with_few_files_are_not_kept(bundles: DayBundles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(day_bundles, "FEWEST_FILES", 2)
+    files = Files()
+    files.put("a.log", {0: 1, 1: 2})
+    files.put("b.log", {1: 3, 2: 4})
+    assert rows_of(bundles, files) == files.rows()
+    [kept] = Path(str(bundles.files.root)).rglob("*.bundle")
+    assert kept.stem == str(FIRST + timedelta(days=1))
+    files.reads.clear()
+    assert rows_of(bundles, files) == files.rows()
+    assert sorted(files.reads) == ["a.log", "b.log"]
+    assert not day_bundles.are_worthwhile({"2026-09-01": ["a.log"], "2026-09-02": ["b.log"]})
 
 
 def test_names_with_strange_characters_are_told_apart(bundles: DayBundles) -> None:

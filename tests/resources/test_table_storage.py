@@ -19,7 +19,7 @@ from photo_popularity.domain.errors import InputError
 from resources.catalog import Catalog
 from resources.catalog_records import Output
 from resources.environment import Environment
-from resources.output_parts import ModelFile, Result, Row, file_part, parts_of
+from resources.output_parts import ModelFile, Result, Row, by_partition, file_part, parts_of
 from resources.outputs import read_outputs
 from resources.pipeline import Declaration, Pipeline, Snapshot
 from resources.steps import Step
@@ -569,3 +569,13 @@ def test_another_grain_makes_nothing_out_of_date_and_reads_what_there_is(
         commit_files(other, step, {"f/b.jpg": a_score(0.7)})
     assert p_cats(other) == {"f/a.jpg": 0.1, "f/b.jpg": 0.7, "g/d.jpg": 0.4}
     assert len(other.catalog.executions()) == len(executions) + 1
+
+
+def test_rows_with_a_time_belong_to_their_day() -> None:
+    times = ["2026-09-01T00:00", "2026-09-01T13:00", "2026-09-02T01:00", "2026-09-01T00:00"]
+    frame = pd.DataFrame({"day": pd.to_datetime(times), "views": range(4)})
+    parts = by_partition("behavior_signals", frame, ["2026-09-01", "2026-09-02"])
+    assert {day: list(rows["views"]) for day, rows in parts.items()} == {
+        "2026-09-01": [0, 1, 3],
+        "2026-09-02": [2],
+    }

@@ -5,11 +5,11 @@ The kernel checks no bound, so every array has room for the worst that a block c
 
 from __future__ import annotations
 
+import mmap
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from mmap import mmap
 from typing import TypeAlias
 
 import numpy as np
@@ -39,7 +39,10 @@ def zeros(words: int) -> Words:
 
 def untouched(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
     """Zeros that cost memory only where they are used, a small page at a time; NumPy asks for large ones."""
-    return np.frombuffer(mmap(-1, prod(shape) * np.dtype(kind).itemsize), kind).reshape(shape)
+    size = prod(shape) * np.dtype(kind).itemsize
+    # shared, as it is by default, a forked process would write into it too
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    return np.frombuffer(mmap.mmap(-1, size, **private), kind).reshape(shape)
 
 
 class Rules:
@@ -88,6 +91,8 @@ class Block:
         ):
             self.words[place] = address_of(its)
         self.words[at.SEED] = seed
+        # a parser that is left over from an interrupted scan still reads them
+        self._rules = rules
         self.words[at.RULES] = rules.address
         self.address = address_of(self.words)
 

@@ -135,7 +135,7 @@ class Scanner:
         self._work, self._rules, self._text_bytes = work, rules, text_bytes
         self._store = Store(work, seed=seed, key=key, meaning=meaning)
         self._threads = max(min(MOST_THREADS, _cpu_count()) - 1, 1)
-        # one is counted, and one waits to be counted
+        # one is counted or parsed by the thread that counts, one waits to be counted, and one is at hand
         self._blocks = [Block(seed, self._rules) for _ in range(self._threads + 3)]
 
     @property
@@ -285,22 +285,25 @@ class _Scan:
             self._done.put(error)
 
     def _parse_too(self) -> _Parsed | None:
-        """A block that the thread that counts has parsed itself, as long as no other wants to read and one is free."""
+        """A block that the thread that counts has parsed itself, when one is free and no other reads."""
         try:
-            block = None if self._reading.locked() else self._free.get_nowait()
+            block = self._free.get_nowait()
         except Empty:
             return None
-        if block and (parsed := self._parse(block)):
-            return parsed
-        if block:
+        if (parsed := self._parse(block, wait=False)) is None:
             self._free.put(block)
-        return None
+        return parsed
 
-    def _parse(self, block: Block) -> _Parsed | None:
-        """Read and parse the next block; None when there is none."""
-        with self._reading:
-            if self._stopped or (found := self._reader.read(block)) is None:
-                return None
+    def _parse(self, block: Block, *, wait: bool = True) -> _Parsed | None:
+        """Read and parse the next block; None when there is none, or another reads and is not to be waited for."""
+        if not self._reading.acquire(blocking=wait):
+            return None
+        try:
+            found = None if self._stopped else self._reader.read(block)
+        finally:
+            self._reading.release()
+        if found is None or self._stopped:
+            return None
         self._work(at.PARSE_BLOCK, 0, block.address)
         return _Parsed(block, *found)
 
