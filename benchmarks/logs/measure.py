@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +21,7 @@ from statistics import median
 class Job:
     """A command to measure: who runs it, on which data of how many bytes when unpacked.
 
-    With `is_table` it prints the table that is compared; with `problem` it cannot be run. No more than `most_rounds`
+    With `is_table` it prints the table that is compared, with `tells_seconds` a number; with `problem` it cannot be run. No more than `most_rounds`
     are measured of what takes long.
     """
 
@@ -30,17 +30,19 @@ class Job:
     command: Sequence[str]
     bytes: int
     is_table: bool = False
+    tells_seconds: bool = False
     problem: str = ""
     most_rounds: int = sys.maxsize
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One run."""
+    """One run; `told` are the seconds that the command itself prints, if it does."""
 
     cpu: float
     wall: float
     peak_bytes: int
+    told: float = 0.0
 
 
 @dataclass
@@ -63,6 +65,11 @@ class Measured:
         return median(sample.wall for sample in self.samples)
 
     @property
+    def told(self) -> float:
+        """Seconds that the command printed: the median of the runs."""
+        return median(sample.told for sample in self.samples)
+
+    @property
     def peak_megabytes(self) -> float:
         """The most that a single process of any run took."""
         return max(sample.peak_bytes for sample in self.samples) / 1e6
@@ -80,7 +87,8 @@ def measure(
             tell(f"round {number + 1} of {rounds}: {its.job.what}, {its.job.data}")
             sample, its.problem = run(its.job.command, output=folder / f"{place}.csv")
             if not its.problem:
-                its.samples.append(sample)
+                told = float((folder / f"{place}.csv").read_text()) if its.job.tells_seconds else 0.0
+                its.samples.append(replace(sample, told=told))
     tables = [place for place, its in enumerate(found) if its.job.is_table and its.samples]
     for place in tables:
         found[place].differing = _differing(folder / f"{tables[0]}.csv", folder / f"{place}.csv")

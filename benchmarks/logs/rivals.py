@@ -80,7 +80,7 @@ def asset_runs(files: Sequence[Path], data: str, size: int, scratch: Path) -> li
         for step in ASSET_STEPS:
             home = scratch / f"home-{place.name}"
             program = [sys.executable, "-m", "benchmarks.logs.asset_run", step, str(home), str(place)]
-            found.append(Job(asset_run(step), what, program, bytes_))
+            found.append(Job(asset_run(step), what, program, bytes_, tells_seconds=True))
     return found
 
 

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import BinaryIO, Protocol, cast
 
@@ -261,27 +260,29 @@ class _UpToError:
         self._stream, self._fails = stream, fails
 
     def read(self, size: int) -> bytes:
-        with self._told():
+        try:
             return self._stream.read(size)
+        except OSError as error:
+            raise self._told(error) from error
 
     def readinto(self, buffer: memoryview) -> int:
-        with self._told():
+        try:
             return self._stream.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+        except OSError as error:
+            raise self._told(error) from error
 
     def seekable(self) -> bool:
         return self._stream.seekable()
 
     def seek(self, position: int) -> int:
-        with self._told():
-            return self._stream.seek(position)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
         try:
-            yield
+            return self._stream.seek(position)
         except OSError as error:
-            self._fails(error)
-            raise BrokenStream(UNREADABLE) from error
+            raise self._told(error) from error
+
+    def _told(self, error: OSError) -> BrokenStream:
+        self._fails(error)
+        return BrokenStream(UNREADABLE)
 
 
 class _Copy:

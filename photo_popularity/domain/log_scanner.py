@@ -107,6 +107,9 @@ class KernelScanner:
         work = load()
         from photo_popularity.domain.log_kernel.scanner import Scanner
 
+        # glibc keeps no more of what is freed than twice the largest block that ever was: none of this one is touched, and
+        # without it some megabytes would be asked of the system anew for each file
+        np.empty(31 << 20, dtype=np.uint8)
         self._scanner = Scanner(
             work,
             key=visitor_key(salt),
