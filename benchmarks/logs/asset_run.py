@@ -15,10 +15,19 @@ from datetime import date
 from io import StringIO
 from pathlib import Path
 
+import dagster as dg
+
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import detect_files
 from photo_popularity.jobs import job_of, run_here
-from photo_popularity.planning import assets_of, last_complete_day, next_batch, range_tags, yesterday
+from photo_popularity.planning import (
+    Batch,
+    assets_of,
+    last_complete_day,
+    next_batch,
+    range_tags,
+    yesterday,
+)
 from resources.dagster_home import make_folder, open_instance
 from resources.environment import Environment
 from resources.installation import Installation, install
@@ -52,18 +61,31 @@ def do_step(step: str, home: Path, logs: Path) -> float:
         if step == LOOK:
             detect_files(installation, "log_files", instance)
             return time.perf_counter() - started
-        batch = next_batch(installation, STEPS[step](installation), steps=(step,), done=set())
+        batch = plan_of(step, installation)
         if batch is None:
             raise RuntimeError(f"nothing of {step} is out of date")
-        result = run_here(
-            definitions.resolve_job_def(job_of(installation.pipeline, batch.kind)),
-            instance,
-            assets=assets_of(installation, batch),
-            tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: "benchmark"},
-        )
-        if not result.success:
-            raise RuntimeError(f"the run of {step} failed")
+        run_batch(batch, installation, definitions, instance)
         return time.perf_counter() - started
+
+
+def plan_of(step: str, installation: Installation) -> Batch | None:
+    """What is out of date of a step."""
+    return next_batch(installation, STEPS[step](installation), steps=(step,), done=set())
+
+
+def run_batch(
+    batch: Batch, installation: Installation, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> str:
+    """Run it, and give the run's id; raises RuntimeError when it fails."""
+    result = run_here(
+        definitions.resolve_job_def(job_of(installation.pipeline, batch.kind)),
+        instance,
+        assets=assets_of(installation, batch),
+        tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: "benchmark"},
+    )
+    if not result.success:
+        raise RuntimeError(f"run {result.run_id} failed")
+    return result.run_id
 
 
 def main() -> None:

@@ -20,14 +20,11 @@ from typing import Any
 
 import dagster as dg
 
-from benchmarks.logs.asset_run import STEPS, environment_of
+from benchmarks.logs.asset_run import STEPS, environment_of, plan_of, run_batch
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.detection import detect_files
-from photo_popularity.jobs import job_of, run_here
-from photo_popularity.planning import assets_of, next_batch, range_tags
 from resources.dagster_home import make_folder, open_instance
 from resources.installation import Installation, install
-from resources.io_managers import LAUNCHED_BY_TAG
 
 LINES_AGAIN = 100
 AN_HOUR = 3_600
@@ -46,23 +43,16 @@ class Site:
         started = time.perf_counter()
         detect_files(self.installation, "log_files", self.instance)
         seconds = {"look": time.perf_counter() - started}
-        for step, last_day in STEPS.items():
+        for step in STEPS:
             started = time.perf_counter()
-            batch = next_batch(self.installation, last_day(self.installation), steps=(step,), done=set())
+            batch = plan_of(step, self.installation)
             seconds[f"plan of {step}"] = time.perf_counter() - started
             if batch is None:
                 continue
             started = time.perf_counter()
-            result = run_here(
-                self.definitions.resolve_job_def(job_of(self.installation.pipeline, batch.kind)),
-                self.instance,
-                assets=assets_of(self.installation, batch),
-                tags={**range_tags(self.installation, batch, self.instance), LAUNCHED_BY_TAG: "benchmark"},
-            )
+            run_id = run_batch(batch, self.installation, self.definitions, self.instance)
             seconds[f"run of {step}"] = time.perf_counter() - started
-            if not result.success:
-                raise RuntimeError(f"the run of {step} failed")
-            made = self.installation.catalog.executions(run_id=result.run_id)
+            made = self.installation.catalog.executions(run_id=run_id)
             seconds[step] = sum(its.seconds or 0 for its in made)
         return seconds
 

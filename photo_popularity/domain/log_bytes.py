@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 from photo_popularity.domain.errors import InputError
 
@@ -28,6 +28,9 @@ _FOREIGN = {
     "bzip2": re.compile(rb"BZh[1-9]1AY&SY"),
     "zip": re.compile(rb"PK\x03\x04"),
 }
+
+_Given = TypeVar("_Given")
+_Got = TypeVar("_Got")
 
 
 class BrokenStream(Exception):
@@ -260,29 +263,23 @@ class _UpToError:
         self._stream, self._fails = stream, fails
 
     def read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except OSError as error:
-            raise self._told(error) from error
+        return self._tried(self._stream.read, size)
 
     def readinto(self, buffer: memoryview) -> int:
-        try:
-            return self._stream.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
-        except OSError as error:
-            raise self._told(error) from error
+        return self._tried(self._stream.readinto, buffer)  # type: ignore[attr-defined,no-any-return]
 
     def seekable(self) -> bool:
         return self._stream.seekable()
 
     def seek(self, position: int) -> int:
-        try:
-            return self._stream.seek(position)
-        except OSError as error:
-            raise self._told(error) from error
+        return self._tried(self._stream.seek, position)
 
-    def _told(self, error: OSError) -> BrokenStream:
-        self._fails(error)
-        return BrokenStream(UNREADABLE)
+    def _tried(self, call: Callable[[_Given], _Got], given: _Given) -> _Got:
+        try:
+            return call(given)
+        except OSError as error:
+            self._fails(error)
+            raise BrokenStream(UNREADABLE) from error
 
 
 class _Copy:
