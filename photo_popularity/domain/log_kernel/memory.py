@@ -21,6 +21,7 @@ BLOCK_BYTES = 1024 * 1024
 SHORTEST_LINE = 44
 # the kernel reads so many bytes at once, also those after the last
 READ_AHEAD = 64
+CACHE_LINE = 64
 _INT64 = np.iinfo(np.int64)
 
 Words: TypeAlias = "array[int]"
@@ -35,6 +36,14 @@ def address_of(items: np.ndarray | Words) -> int:
 def zeros(words: int) -> Words:
     """So many words for Python and the kernel."""
     return array("q", bytes(8 * words))
+
+
+def aligned_zeros(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+    """Zeros whose first item starts a line of the cache."""
+    size = prod(shape) * np.dtype(kind).itemsize
+    memory = np.zeros(size + CACHE_LINE, dtype=np.uint8)
+    start = -address_of(memory) % CACHE_LINE
+    return memory[start : start + size].view(kind).reshape(shape)
 
 
 def untouched(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
@@ -124,7 +133,8 @@ class Array:
         """Make room for `length` items, keeping what is there."""
         if length <= len(self.array):
             return
-        grown = np.empty((max(length, 2 * len(self.array)), *self.array.shape[1:]), dtype=self.array.dtype)
+        shape = (max(length, 2 * len(self.array)), *self.array.shape[1:])
+        grown = aligned_zeros(shape, self.array.dtype.type)
         grown[: len(self.array)] = self.array
         self.array = grown
         words[self.place] = address_of(grown)

@@ -1,8 +1,8 @@
 """The kernel as machine code: compiled once, kept in a file, loaded without numba.
 
 numba is needed only where no file fits: it compiles in a process of its own, for a level of CPUs rather than for the
-CPU at hand, so that what an image was built with runs on every node. Loading takes llvmlite alone, a quarter of numba's
-time and memory.
+CPU at hand. An image is built with files for all levels, and each node loads the best that it can run. Loading takes
+llvmlite alone, a quarter of numba's time and memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from pathlib import Path
 
 DIGEST_BYTES = 32
 _HERE = Path(__file__).resolve().parent
-# Instructions that every CPU of a level has; the first whose features are all there is taken.
+# Instructions that every CPU of a level has, the best level first. The last of the first level is none of its own: CPUs
+# without it have registers of 64 bytes too, and slow down when these are used.
 _LEVELS = {
+    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vbmi"),
     "x86-64-v3": ("avx2", "bmi", "bmi2", "fma", "lzcnt", "movbe", "popcnt"),
     "x86-64-v2": ("popcnt", "sse4.2"),
     "x86-64": ("sse2",),
 }
+
+_TUNING = {"x86-64-v4": "-prefer-256-bit"}
 
 Work = Callable[[int, int, int], None]
 """Calls the kernel: what to do, the address of the store's words, the address of the block's words."""
@@ -48,25 +52,29 @@ def load() -> Work:
 @cache
 def _load_once() -> Work | NoKernel:
     try:
-        level = _level()
-        name = _file_name(level)
-        for folder in _folders():
-            if code := _read(folder / name):
+        best, *_ = levels = _levels()
+        for level in levels:
+            if code := next(filter(None, (_read(folder / _file_name(level)) for folder in _folders())), b""):
                 return _loaded(code)
-        code = compile_apart(level)
-        # kept in the first folder where this user may write
-        if not any(_kept(folder / name, code) for folder in _folders()):
-            logging.getLogger(__name__).warning(
-                "the log kernel was compiled for this process alone: no folder to keep it in can be written"
-            )
-        return _loaded(code)
+        return _loaded(_compiled(best))
     except NoKernel as missing:
         return missing
 
 
+def _compiled(level: str) -> bytes:
+    """The code for a level, compiled now and kept in the first folder where this user may write."""
+    code = compile_apart(level)
+    if not any(_kept(folder / _file_name(level), code) for folder in _folders()):
+        logging.getLogger(__name__).warning(
+            "the log kernel was compiled for this process alone: no folder to keep it in can be written"
+        )
+    return code
+
+
 def compile_apart(level: str) -> bytes:
     """The name of the kernel's function, a newline, and the object file, made in another process; raises NoKernel."""
-    variables = {**os.environ, "NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
+    target = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": _TUNING.get(level, "")}
+    variables = {**os.environ, **target, "NUMBA_DISABLE_JIT": "0"}
     command = [
         sys.executable,
         "-c",
@@ -120,7 +128,8 @@ def _loaded(code: bytes) -> Work:
     return work
 
 
-def _level() -> str:
+def _levels() -> list[str]:
+    """The levels whose code this CPU can run, the best first."""
     try:
         from llvmlite import binding as llvm
     except ImportError as error:
@@ -128,9 +137,9 @@ def _level() -> str:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     if not llvm.get_process_triple().startswith("x86_64"):
-        return "generic"
+        return ["generic"]
     features = llvm.get_host_cpu_features()
-    return next(level for level, needed in _LEVELS.items() if all(features.get(name) for name in needed))
+    return [level for level, needed in _LEVELS.items() if all(features.get(name) for name in needed)]
 
 
 def _file_name(level: str) -> str:
@@ -182,8 +191,12 @@ def _kept(file: Path, code: bytes) -> bool:
 
 
 def main() -> None:
-    """Compile the kernel now, so that no run has to: for installations and images."""
+    """Compile the kernel now, so that no run has to: for installations, and with `--every-level` for images."""
     try:
+        own = _levels()
+        if sys.argv[1:] == ["--every-level"] and own != ["generic"]:
+            for level in _LEVELS:
+                _compiled(level)
         load()
     except NoKernel as missing:
         sys.exit(f"Logs are scanned without the compiled kernel, some thirty times slower: {missing}")

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from photo_popularity.domain.log_kernel import layout as at
-from photo_popularity.domain.log_kernel.memory import READ_AHEAD, Array, Block, Slots, address_of, zeros
+from photo_popularity.domain.log_kernel.memory import (
+    READ_AHEAD,
+    Array,
+    Block,
+    Slots,
+    address_of,
+    aligned_zeros,
+    zeros,
+)
 from photo_popularity.domain.log_kernel.object_code import Work
 from photo_popularity.domain.log_kernel.pairs import PairRuns
 
@@ -189,4 +197,4 @@ class Store:
         self._work(operation, self._address, block.address if block else 0)
 
     def _array(self, place: int, shape: tuple[int, ...]) -> Array:
-        return Array.of(self._words, place, np.zeros(shape, dtype=np.int64))
+        return Array.of(self._words, place, aligned_zeros(shape, np.int64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,9 @@ print(object_code._file_name("x86-64"))
 def kept() -> Path:
     """The file that the kernel of this source lies in."""
     object_code.load()
-    name = object_code._file_name(object_code._level())
-    return next(folder / name for folder in object_code._folders() if (folder / name).is_file())
+    names = map(object_code._file_name, object_code._levels())
+    places = (folder / name for name in names for folder in object_code._folders())
+    return next(place for place in places if place.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +230,24 @@ def test_another_source_or_another_numba_has_another_file(copied: Path, tmp_path
             source.write("# changed\n")
         names.add(run(FILE_NAME, copied))
     assert len(names) == 5
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other CPUs have no such levels")
+def test_an_image_has_code_for_every_node_and_a_node_takes_the_best_it_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(level: str) -> bytes:
+        return f"code for {level}".encode()
+
+    monkeypatch.setattr(object_code, "compile_apart", compiled)
+    monkeypatch.setattr(object_code, "_folders", lambda: iter([tmp_path]))
+    monkeypatch.setattr(object_code, "_loaded", lambda code: code.decode())
+    monkeypatch.setattr(object_code, "_load_once", object_code._load_once.__wrapped__)
+    monkeypatch.setattr(sys, "argv", ["object_code", "--every-level"])
+    object_code.main()
+    assert len(list(tmp_path.iterdir())) == len(object_code._LEVELS)
+    monkeypatch.setattr(object_code, "compile_apart", pytest.fail)
+    able = object_code._levels()
+    assert str(object_code.load()) == f"code for {able[0]}"
+    (tmp_path / object_code._file_name(able[0])).unlink()
+    assert str(object_code.load()) == f"code for {able[1]}"
