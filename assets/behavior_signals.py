@@ -40,7 +40,6 @@ def _with_days_before(signals: pd.DataFrame, storage: TableStorage, made: list[s
     last = date.fromisoformat(max(made))
     current = storage.catalog.current("behavior_signals")
     wanted = set(days_between(last - timedelta(days=DAYS_SHOWN - 1), last)) - set(made)
-    before = storage.read_table(
-        "behavior_signals", {day: current[day] for day in sorted(wanted & current.keys())}
-    )
-    return pd.concat([before, signals], ignore_index=True) if isinstance(before, pd.DataFrame) else signals
+    outputs = {day: current[day] for day in sorted(wanted & current.keys())}
+    before = storage.read_table("behavior_signals", outputs, plots.DAILY_VIEWS)
+    return pd.concat([before, signals[[*plots.DAILY_VIEWS]]], ignore_index=True)

@@ -24,6 +24,7 @@ from resources.pages import Shown
 from resources.source_file import FileUnreadable, SourceFile
 from resources.sources import FileSource, is_of_the_system
 from resources.steps import Step
+from resources.together import calls_behind
 
 HANDFUL = 64
 # what ails the place and not the file
@@ -100,13 +101,19 @@ class Making:
             self.manager.begin(self.step, handful)
             parts: dict[str, dict[str, Part]] = {asset: {} for asset in declaration.makes}
             seconds: dict[str, float] = {}
-            for key in handful:
-                started = time.monotonic()
-                its = {asset: tables.to_frame(rows[key]) for asset, rows in self.frames.items()}
-                for asset, part in self._parts_of_file(key, its, started).items():
-                    parts[asset][key] = part
-                    seconds[key] = time.monotonic() - started + self._loading
-                progress.step()
+            with calls_behind() as behind:
+                stored: dict[str, Callable[[], Mapping[str, Part]]] = {}
+                for key in handful:
+                    started = time.monotonic()
+                    its = {asset: tables.to_frame(rows[key]) for asset, rows in self.frames.items()}
+                    if made := self._parts_of_file(key, its, started):
+                        # large tables leave memory before the next file is worked on
+                        stored[key] = behind.call(self.manager.store, self.step, key, made)
+                        seconds[key] = time.monotonic() - started + self._loading
+                    progress.step()
+                for key, its_parts in stored.items():
+                    for asset, part in its_parts().items():
+                        parts[asset][key] = part
             if seconds:
                 self._commit(parts, {}, seconds=seconds)
         self._settle_failed(files)

@@ -79,7 +79,7 @@ def _build(
     ) -> dg.AssetCheckResult:
         # launched alone from the asset's page it names no partition, and looks at all of them
         keys = partitions_of_run(context.run.tags, definition, context.instance)
-        checked = Checked.read(storage, asset, keys or None)
+        checked = Checked.current(storage, asset, keys or None)
         result = evaluate(rule, checked, severity)
         # rows that hold the rule together hold it apart, and need not be taken apart
         whole = dict.fromkeys(keys if len(keys) == 1 else checked.keys, checked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Mapping
 
@@ -86,3 +87,8 @@ def defs() -> dg.Definitions:
     # the model wants a run a day, the tables one run for all: a backfill of the whole job takes a run a day
     warnings.filterwarnings("ignore", message=".*varying BackfillPolicies")
     return build_defs(read_environment())
+
+
+# What has been imported until here stays as long as the process. Python would look through all of it for garbage several
+# times at its end, which takes longer than many a run.
+gc.freeze()

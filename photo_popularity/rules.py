@@ -13,7 +13,6 @@ import pandas as pd
 from partitions.files import file_of
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import Output
-from resources.output_parts import by_partition
 from resources.pipeline import Snapshot
 from resources.table_storage import TableStorage
 
@@ -35,69 +34,59 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a rule looks at: the rows of some partitions of an asset, and what they are compared with.
-
-    The rows of a model are its nights, `day`, with its `card`. Columns of lists are left out: no rule is about them.
-    """
+    """What a rule looks at: some partitions of an asset, and what they are compared with."""
 
     asset: str
     partitions: list[str]
-    rows: pd.DataFrame
     storage: TableStorage
     snapshot: Snapshot
 
     @classmethod
-    def read(cls, storage: TableStorage, asset: str, keys: Sequence[str] | None) -> Checked:
+    def current(cls, storage: TableStorage, asset: str, keys: Sequence[str] | None) -> Checked:
         """The asset as it is now in these partitions of Dagster, or in all: the days or files that are there."""
         snapshot = Snapshot(storage.catalog)
         outputs = snapshot.readable(asset)
         wanted = outputs if keys is None else storage.pipeline.by_asset[asset].within(keys, outputs)
-        present = [key for key in wanted if key in outputs]
-        rows = storage.read_table(asset, {key: outputs[key] for key in present}, with_lists=False)
-        if not isinstance(rows, pd.DataFrame):
-            cards = [{"day": pd.Timestamp(night), "card": dict(model.card)} for night, model in rows.items()]
-            rows = pd.DataFrame(cards, columns=["day", "card"])
-        return cls(asset, present, rows, storage=storage, snapshot=snapshot)
+        return cls(asset, [key for key in wanted if key in outputs], storage, snapshot)
+
+    def rows(self, *columns: str) -> pd.DataFrame:
+        """These columns of its rows."""
+        return self.other(self.asset, *columns)
+
+    def other(self, asset: str, *columns: str) -> pd.DataFrame:
+        """These columns of another asset's rows in the same partitions."""
+        return self.storage.read_table(asset, self._here(asset), columns)
+
+    def cards(self) -> dict[str, Mapping[str, Any]]:
+        """The cards of a model, by night."""
+        return {
+            night: model.card for night, model in self.storage.read_models(self._here(self.asset)).items()
+        }
 
     def outputs(self, asset: str) -> dict[str, Output]:
         """The current outputs of an asset."""
         return self.snapshot.readable(asset)
 
-    def other(self, asset: str) -> pd.DataFrame:
-        """The rows of another asset in the same partitions."""
-        outputs = self.outputs(asset)
-        rows = self.storage.read_table(
-            asset, {key: outputs[key] for key in self.partitions if key in outputs}
-        )
-        return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame()
-
     def each(self) -> Iterator[Checked]:
         """The same, day by day or file by file."""
-        rows = by_partition(self.asset, self.rows, self.partitions)
-        if self.asset not in SCHEMAS:
-            rows = {f"{night:%Y-%m-%d}": its for night, its in self.rows.groupby("day")}
         for partition in self.partitions:
-            yield replace(self, rows=rows.get(partition, self.rows.iloc[:0]), partitions=[partition])
+            yield replace(self, partitions=[partition])
 
     @property
     def keys(self) -> list[str]:
         """Dagster's partitions that they belong to."""
-        grain = self.storage.pipeline.by_asset[self.asset].grain
-        return list(dict.fromkeys(grain(partition) for partition in self.partitions))
+        return list(self.by_key())
 
     def by_key(self) -> dict[str, Checked]:
         """The same, by Dagster's partition."""
-        grain, together = self.storage.pipeline.by_asset[self.asset].grain, dict[str, list[Checked]]()
-        for one in self.each():
-            together.setdefault(grain(one.partitions[0]), []).append(one)
-        return {key: _joined(parts) for key, parts in together.items()}
+        grain, together = self.storage.pipeline.by_asset[self.asset].grain, dict[str, list[str]]()
+        for partition in self.partitions:
+            together.setdefault(grain(partition), []).append(partition)
+        return {key: replace(self, partitions=partitions) for key, partitions in together.items()}
 
-
-def _joined(parts: Sequence[Checked]) -> Checked:
-    if len(parts) == 1:
-        return parts[0]
-    partitions = [partition for part in parts for partition in part.partitions]
-    return replace(parts[0], rows=pd.concat([part.rows for part in parts]), partitions=partitions)
+    def _here(self, asset: str) -> dict[str, Output]:
+        outputs = self.outputs(asset)
+        return {key: outputs[key] for key in self.partitions if key in outputs}
 
 
 Rule = Callable[[Checked], Finding]
@@ -105,8 +94,9 @@ Rule = Callable[[Checked], Finding]
 
 def keys_are_unique(checked: Checked) -> Finding:
     """No two rows share the key of the table's schema."""
-    key = list(SCHEMAS[checked.asset].key)
-    double = checked.rows.loc[checked.rows.duplicated(key), key]
+    key = SCHEMAS[checked.asset].key
+    rows = checked.rows(*key)
+    double = rows[rows.duplicated()]
     return Finding(
         [" ".join(map(_word, row)) for row in double.itertuples(index=False)],
         f"rows share their {', '.join(key)}",
@@ -115,7 +105,7 @@ def keys_are_unique(checked: Checked) -> Finding:
 
 def visitors_within_views(checked: Checked) -> Finding:
     """Nobody can be a visitor of a photo without viewing it."""
-    rows = checked.rows
+    rows = checked.rows("day", "photo_id", "unique_visitors", "views")
     broken = rows[rows["unique_visitors"] > rows["views"]]
     return Finding(
         _days_and_photos(broken), "photos have more visitors than views", {"views": int(rows["views"].sum())}
@@ -124,9 +114,8 @@ def visitors_within_views(checked: Checked) -> Finding:
 
 def every_line_is_accounted_for(checked: Checked) -> Finding:
     """The lines of a file are its good lines in `log_signals` and those in `quarantined_lines`."""
-    good = checked.rows.groupby("file")["lines"].sum()
-    rejected = checked.other("quarantined_lines")
-    quarantined = rejected.groupby("file")["lines"].sum()
+    good = checked.rows("file", "lines").groupby("file")["lines"].sum()
+    quarantined = checked.other("quarantined_lines", "file", "lines").groupby("file")["lines"].sum()
     broken, total = [], 0
     for key in checked.partitions:
         lines = int(checked.outputs("log_signals")[key].detail["lines"])
@@ -139,26 +128,25 @@ def every_line_is_accounted_for(checked: Checked) -> Finding:
 
 def scores_are_probabilities(checked: Checked) -> Finding:
     """Each score lies within [0, 1] and the three add up to one."""
-    scores = checked.rows[["p_cat", "p_dog", "p_neither"]]
+    rows = checked.rows("file", "p_cat", "p_dog", "p_neither")
+    scores = rows.drop(columns="file")
     inside = ((scores >= 0) & (scores <= 1)).all(axis=1)
     whole = (scores.sum(axis=1) - 1).abs() < PROBABILITY_TOLERANCE
     return Finding(
-        checked.rows.loc[~(inside & whole), "file"].tolist(), "files have scores that are no probabilities"
+        rows.loc[~(inside & whole), "file"].tolist(), "files have scores that are no probabilities"
     )
 
 
 def files_are_readable(checked: Checked) -> Finding:
     """Every photo file is an image."""
-    return Finding(checked.rows["problem"].dropna().tolist(), "photo files could not be read")
+    return Finding(checked.rows("problem")["problem"].dropna().tolist(), "photo files could not be read")
 
 
 def every_photo_has_its_file(checked: Checked) -> Finding:
     """Every living photo of the database has a file, and every file a photo."""
     uploads = checked.outputs("photo_metadata")
     wanted = {day: output for day, output in uploads.items() if day <= max(checked.partitions)}
-    photos = checked.storage.read_table("photo_metadata", wanted)
-    if not isinstance(photos, pd.DataFrame):
-        raise TypeError("photo_metadata is no table")
+    photos = checked.storage.read_table("photo_metadata", wanted, ("file", "deleted_at"))
     files = {file_of(key) for key in checked.outputs("photo_files")}
     broken = [
         f"{f}: a row without a file"
@@ -211,17 +199,19 @@ def uploads_are_recent(checked: Checked) -> Finding:
 
 def cards_are_complete(checked: Checked) -> Finding:
     """Each model says on which days it was trained, with which features, seed and libraries, and how good it was."""
-    cards = zip(checked.rows["day"], checked.rows["card"], strict=True)
     missing = [
-        f"{day:%Y-%m-%d}: {name}" for day, card in cards for name in CARD if card.get(name) in (None, {}, [])
+        f"{night}: {name}"
+        for night, card in checked.cards().items()
+        for name in CARD
+        if card.get(name) in (None, {}, [])
     ]
     return Finding(missing, "parts of a model's card are missing")
 
 
 def every_living_photo_is_predicted(checked: Checked) -> Finding:
     """Each photo alive at the end of the night has exactly one prediction."""
-    alive = checked.other("photo_features")
-    told = _days_and_photos(checked.rows)
+    alive = checked.other("photo_features", "day", "photo_id")
+    told = _days_and_photos(checked.rows("day", "photo_id"))
     broken = sorted(set(_days_and_photos(alive)) ^ set(told)) + sorted(
         p for p, n in Counter(told).items() if n > 1
     )
@@ -233,7 +223,8 @@ def every_living_photo_is_predicted(checked: Checked) -> Finding:
 def model_beats_its_baselines(checked: Checked) -> Finding:
     """The model ranks better and errs less than every baseline, on known and on new photos."""
     broken = []
-    for (day, segment), rows in checked.rows.groupby(["day", "segment"]):
+    compared = checked.rows("day", "segment", "predictor", "spearman", "mae_log1p")
+    for (day, segment), rows in compared.groupby(["day", "segment"]):
         model = rows[rows["predictor"] == "model"].iloc[0]
         for baseline in rows[rows["predictor"] != "model"].itertuples():
             if not (model["spearman"] > baseline.spearman and model["mae_log1p"] < baseline.mae_log1p):

@@ -91,6 +91,10 @@ class TableIOManager(dg.IOManager):
         """Whether the run's keys hold files that are as they should be, beside those that it works on."""
         return self._storage.others_are_right(step)
 
+    def store(self, step: Step, partition: str, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """Write what was made of a file, by asset, before it is committed with others."""
+        return self._storage.store(step, partition, parts)
+
     def commit(
         self, step: Step, parts: Mapping[str, Mapping[str, Part]], *, seconds: Mapping[str, float]
     ) -> dict[str, dict[str, Shown]]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow as pa
 from partitions.files import file_of
 from photo_popularity.domain import tables
 from photo_popularity.domain.schemas import SCHEMAS, TableSchema
+from resources.previews import ROWS_SHOWN
 
 LONGEST_NAME_BYTES = 200
 Row = Mapping[str, Any]
@@ -46,23 +47,34 @@ class Result:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Stored(NamedTuple):
+    """Where a part lies below the root, and how many bytes it has there."""
+
+    path: str
+    bytes: int
+
+
 @dataclass(frozen=True)
 class Part:
-    """One partition's output: a table, or a model. `index` and `detail` as in `Output`.
+    """One partition's output: a table with so many rows, or a model, which counts as one. `index` and `detail` as in `Output`.
 
-    `of_the_name` tells that the content depends on the name of the file, and not on its bytes alone.
+    `of_the_name` tells that the content depends on the name of the file, and not on its bytes alone. Once it is `stored`
+    it has the first rows of its table alone.
     """
 
     version: str
     made: pa.Table | ModelFile
+    rows: int
     index: tuple[str, ...] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
     of_the_name: bool = True
+    stored: Stored | None = None
 
-    @property
-    def rows(self) -> int:
-        """How many rows the table has; a model counts as one."""
-        return 1 if isinstance(self.made, ModelFile) else len(self.made)
+    def first_rows(self) -> pa.Table | ModelFile:
+        """The rows that a page shows, without holding on to the others; a model as a whole."""
+        if isinstance(self.made, ModelFile) or self.rows <= ROWS_SHOWN:
+            return self.made
+        return self.made.take(pa.array(range(ROWS_SHOWN)))
 
 
 def parts_of(asset: str, made: Made, partitions: Sequence[str]) -> dict[str, Part]:
@@ -73,7 +85,7 @@ def parts_of(asset: str, made: Made, partitions: Sequence[str]) -> dict[str, Par
     if isinstance(made, ModelFile):
         if len(partitions) != 1:
             raise ValueError(f"{asset}: a model is made for one partition, not {len(partitions)}")
-        return {partitions[0]: Part(made.version.rsplit("-", 1)[-1], made)}
+        return {partitions[0]: Part(made.version.rsplit("-", 1)[-1], made, rows=1)}
     if not isinstance(made, pd.DataFrame):
         raise ValueError(f"{asset}: a step that works on days returns a frame, not {type(made).__name__}")
     groups = by_partition(asset, made, partitions)
@@ -115,7 +127,7 @@ def table_part(
         if schema.index_column
         else ()
     )
-    return Part(version, table, index, detail or {}, of_the_name)
+    return Part(version, table, len(table), index, detail or {}, of_the_name)
 
 
 def renamed(asset: str, table: pa.Table, file: str) -> pa.Table:

@@ -27,6 +27,7 @@ from resources.locks import Release, take
 from resources.output_parts import (
     ModelFile,
     Part,
+    Stored,
     files_of_model,
     folder_of,
     renamed,
@@ -228,6 +229,7 @@ class TableStorage:
             key: Part(
                 one.output.content_version,
                 renamed(asset, rows[one.output.path, one.partition], key),
+                one.output.rows,
             )
             for key, one in others.items()
         }
@@ -337,6 +339,8 @@ class TableStorage:
             if are_worthwhile(days):
                 bundles = DayBundles(asset, SCHEMAS[asset], self.files)
                 return tables.to_frame(bundles.rows(days, chosen, partial(self.rows, asset)))
+        if asset not in SCHEMAS:
+            return self.read_models(chosen)
         if step.declaration.files is None:
             return self.read_table(asset, chosen)
         # each as if it were alone, so that nothing depends on which files are made together; without its name, for which
@@ -345,16 +349,17 @@ class TableStorage:
         return {key: table.drop_columns([name]) for key, table in self.rows(asset, chosen).items()}
 
     def read_table(
-        self, asset: str, outputs: Mapping[str, Output], *, with_lists: bool = True
-    ) -> pd.DataFrame | dict[str, ModelFile]:
-        """The rows of these outputs in one frame, columns of lists in it or not; for a model, the models by partition."""
-        if asset not in SCHEMAS:
-            return {key: self._read_model(key, output) for key, output in outputs.items()}
+        self, asset: str, outputs: Mapping[str, Output], columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The rows of these outputs in one frame, all columns or some."""
         made = {key: output for key, output in outputs.items() if not output.quarantined}
         schema = SCHEMAS[asset].arrow
-        columns = [field.name for field in schema if with_lists or not pa.types.is_list(field.type)]
-        empty = schema.empty_table().select(columns)
+        empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
         return tables.to_frame(pa.concat_tables([empty, *self.rows(asset, made, columns).values()]))
+
+    def read_models(self, outputs: Mapping[str, Output]) -> dict[str, ModelFile]:
+        """The models by partition."""
+        return {key: self._read_model(key, output) for key, output in outputs.items()}
 
     def rows(
         self, asset: str, outputs: Mapping[str, Output], columns: Sequence[str] | None = None
@@ -417,8 +422,8 @@ class TableStorage:
             stored = self._stored(asset, its, step.declaration)
             outputs[asset] = {
                 partition: self._output(step, partition, part.version)._replace(
-                    path=stored[partition][0],
-                    bytes=stored[partition][1],
+                    path=stored[partition].path,
+                    bytes=stored[partition].bytes,
                     rows=part.rows,
                     index=part.index,
                     detail=part.detail,
@@ -429,19 +434,34 @@ class TableStorage:
         self._commit_rows(outputs, step, seconds=seconds, by_name=by_name)
         return outputs
 
-    def _stored(
-        self, asset: str, parts: Mapping[str, Part], declaration: Declaration
-    ) -> dict[str, tuple[str, int]]:
-        """Write the parts; returns the path of each, and its size: files of one partition in Dagster share a file."""
+    def store(self, step: Step, partition: str, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """Write what was made of a file, by asset, before it is committed with others; only its first rows stay in memory.
+
+        Files that share a stored file are left until all of them are there.
+        """
+        if step.declaration.grain(partition) != partition:
+            return dict(parts)
+        return {
+            asset: replace(
+                part,
+                made=part.first_rows(),
+                stored=self._stored_file(asset, partition, {partition: part})[partition],
+            )
+            for asset, part in parts.items()
+        }
+
+    def _stored(self, asset: str, parts: Mapping[str, Part], declaration: Declaration) -> dict[str, Stored]:
+        """Where the parts lie, written now if they are not yet: files of one partition in Dagster share a file."""
+        stored = {partition: part.stored for partition, part in parts.items() if part.stored is not None}
         together: dict[str, dict[str, Part]] = {}
         for partition, part in parts.items():
-            together.setdefault(declaration.grain(partition), {})[partition] = part
-        stored: dict[str, tuple[str, int]] = {}
+            if partition not in stored:
+                together.setdefault(declaration.grain(partition), {})[partition] = part
         for files in call_together(lambda item: self._stored_file(asset, *item), list(together.items())):
             stored |= files
         return stored
 
-    def _stored_file(self, asset: str, key: str, parts: Mapping[str, Part]) -> dict[str, tuple[str, int]]:
+    def _stored_file(self, asset: str, key: str, parts: Mapping[str, Part]) -> dict[str, Stored]:
         if parts.keys() == {key}:
             name = parts[key].version
         else:
@@ -452,12 +472,15 @@ class TableStorage:
             data, card = files_of_model(made[0])
             self.files.write(f"{path}.skops", data)
             self.files.write(f"{path}.json", card)
-            return {key: (f"{path}.skops", len(data))}
+            return {key: Stored(f"{path}.skops", len(data))}
         data = tables.encode(made[0] if len(made) == 1 else pa.concat_tables(made))
         self.files.write(f"{path}.parquet", data)
         # each has its share of the size, so that the sizes add up
         shares = [len(data) // len(parts) + (place < len(data) % len(parts)) for place in range(len(parts))]
-        return {partition: (f"{path}.parquet", share) for partition, share in zip(parts, shares, strict=True)}
+        return {
+            partition: Stored(f"{path}.parquet", share)
+            for partition, share in zip(parts, shares, strict=True)
+        }
 
     def quarantine(
         self, step: Step, partition: str, reason: str, *, seconds: float, of_the_name: bool

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,26 @@ def site(tmp_path: Path) -> Installation:
     return small_site.an_installation(small_site.an_environment(tmp_path))
 
 
-def checked(site: Installation, asset: str, rows: list[dict[str, Any]], partitions: list[str]) -> Checked:
+@dataclass(frozen=True)
+class Given(Checked):
+    """Rows that no step has made, as tests want them; those of other assets too, by their names."""
+
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def other(self, asset: str, *columns: str) -> pd.DataFrame:
+        return self.frames[asset][list(columns)] if asset in self.frames else super().other(asset, *columns)
+
+
+def checked(
+    site: Installation,
+    asset: str,
+    rows: list[dict[str, Any]],
+    partitions: list[str],
+    **others: pd.DataFrame,
+) -> Checked:
     """What a rule would look at if these rows were current."""
-    frame = small_site.a_frame(asset, rows)
-    return Checked(asset, partitions, frame, storage=site.storage, snapshot=Snapshot(site.catalog))
+    frames = {asset: small_site.a_frame(asset, rows), **others}
+    return Given(asset, partitions, site.storage, Snapshot(site.catalog), frames)
 
 
 def broken(rule: Rule, looked_at: Checked) -> list[str]:
@@ -68,13 +85,7 @@ def test_every_line_is_good_or_quarantined(site: Installation, lines: int, found
     small_site.commit(site, "quarantined_lines", quarantined, partitions=[key])
     site.catalog.set_current("log_signals", {key: Output("1", detail={"lines": lines})})
     rows = [{"file": "a,b.log", "lines": 3}, {"file": "a,b.log", "lines": 2}]
-    looked_at = Checked(
-        "log_signals",
-        [key],
-        small_site.a_frame("log_signals", [{"day": DAY, **row} for row in rows]),
-        storage=site.storage,
-        snapshot=Snapshot(site.catalog),
-    )
+    looked_at = checked(site, "log_signals", [{"day": DAY, **row} for row in rows], [key])
     assert broken(rules.every_line_is_accounted_for, looked_at) == found
 
 
@@ -152,32 +163,23 @@ def test_the_database_had_an_upload_in_the_last_days(
     assert broken(rules.uploads_are_recent, checked(site, "photo_metadata", [], [DAY])) == found
 
 
-def test_a_models_card_says_how_it_came_to_be(place: Place) -> None:
-    looked_at = Checked.read(place.installation.storage, "popularity_model", None)
+def test_a_models_card_says_how_it_came_to_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = Checked.current(place.installation.storage, "popularity_model", None)
     assert broken(rules.cards_are_complete, looked_at) == []
-    [card] = looked_at.rows["card"].to_list()
-    del card["libraries"]
-    card["metrics"] = {}
-    [night] = looked_at.partitions
+    [(night, card)] = looked_at.cards().items()
+    assert [part.cards() for part in looked_at.by_key().values()] == [{night: card}]
+    lacking = {key: value for key, value in card.items() if key != "libraries"} | {"metrics": {}}
+    monkeypatch.setattr(Checked, "cards", lambda self: {night: lacking})
     assert broken(rules.cards_are_complete, looked_at) == [f"{night}: metrics", f"{night}: libraries"]
-    assert [list(part.rows["card"]) for part in looked_at.by_key().values()] == [list(looked_at.rows["card"])]
 
 
 def test_each_living_photo_is_predicted_exactly_once(site: Installation) -> None:
     features = small_site.a_frame("photo_features", [{"day": DAY, "photo_id": photo} for photo in ("a", "b")])
     site.catalog.set_current("photo_features", {})
-    looked_at = checked(
-        site, "popularity_predictions", [{"day": DAY, "photo_id": p} for p in ("a", "b")], [DAY]
-    )
-
-    class Told(Checked):
-        def other(self, asset: str) -> pd.DataFrame:
-            assert asset == "photo_features"
-            return features
 
     def predicted(*photos: str) -> list[str]:
-        rows = small_site.a_frame("popularity_predictions", [{"day": DAY, "photo_id": p} for p in photos])
-        told = Told(looked_at.asset, [DAY], rows, storage=site.storage, snapshot=looked_at.snapshot)
+        rows = [{"day": DAY, "photo_id": photo} for photo in photos]
+        told = checked(site, "popularity_predictions", rows, [DAY], photo_features=features)
         return broken(rules.every_living_photo_is_predicted, told)
 
     assert predicted("a", "b") == []
@@ -209,7 +211,7 @@ def test_the_model_beats_every_baseline(
 def test_a_check_of_an_asset_that_was_never_made_has_nothing_to_look_at(
     site: Installation, asset: str, rule: Rule
 ) -> None:
-    result = evaluate(rule, Checked.read(site.storage, asset, None), WARN)
+    result = evaluate(rule, Checked.current(site.storage, asset, None), WARN)
     assert (result.passed, result.description) == (True, "there is nothing to look at yet")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -24,7 +26,10 @@ from photo_popularity.domain.photos import read_photo
 from photo_popularity.planning import next_batch
 from resources.catalog import Catalog
 from resources.io_managers import ONLY_OUT_OF_DATE_TAG, PARTITION_TAG
+from resources.output_parts import Part
+from resources.previews import ROWS_SHOWN
 from resources.storage import FileStorage
+from resources.table_storage import TableStorage
 from tests.night_fixtures import Place
 from tests.photo_site import LAST_DAY, drawing
 
@@ -417,3 +422,44 @@ def test_an_outage_of_the_catalog_is_tried_again_and_leaves_nothing_begun(
         "succeeded",
         "failed",
     }
+
+
+def test_tables_leave_memory_as_their_files_are_done_with(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handful of logs would hold gigabytes; what a page shows of each stays."""
+    for number in range(2):
+        path = place.site.logs / f"more-{number}.log"
+        path.write_bytes(place.site.log_file(LAST_DAY).read_bytes() + b"\n" * (number + 1))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    rows_held: list[tuple[int, int]] = []
+    commit = TableStorage.commit
+
+    def looked_at(
+        self: TableStorage, parts: Mapping[str, Mapping[str, Part]], *given: Any, **more: Any
+    ) -> Any:
+        for part in parts["log_signals"].values():
+            assert isinstance(part.made, pa.Table)
+            rows_held.append((part.rows, len(part.made)))
+        return commit(self, parts, *given, **more)
+
+    monkeypatch.setattr(TableStorage, "commit", looked_at)
+    place.settle("log_signals")
+    assert [held for _, held in rows_held] == [ROWS_SHOWN] * 2
+    current = place.installation.catalog.current("log_signals")
+    assert [current[f"more-{number}.log"].rows for number in range(2)] == [rows for rows, _ in rows_held]
+    assert all(rows > ROWS_SHOWN for rows, _ in rows_held)
+
+
+def test_a_result_that_cannot_be_stored_fails_the_run_and_blames_no_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: FileStorage, path: str, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    put(place, "one.jpg", photo(1))
+    put(place, "two.jpg", photo(2))
+    with monkeypatch.context() as broken:
+        broken.setattr(FileStorage, "write", full)
+        assert settle(place) == {"photo_content": {"one.jpg": "failed", "two.jpg": "failed"}}
+    assert settle(place)["photo_content"] == {"one.jpg": "succeeded", "two.jpg": "succeeded"}

@@ -208,7 +208,9 @@ class Bench:
                     if words not in known:
                         known[words] = file_part(name, file, Result(row(words)), of_the_name=False)
                     one = known[words]
-                    parts[file] = Part(one.version, renamed(name, one.made, file), of_the_name=False)
+                    parts[file] = Part(
+                        one.version, renamed(name, one.made, file), one.rows, of_the_name=False
+                    )
                 storage.begin(step, list(parts))
                 storage.commit({name: parts}, step, seconds=dict.fromkeys(parts, 0.0))
             storage.told(step)

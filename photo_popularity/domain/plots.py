@@ -22,6 +22,7 @@ OTHER_COLORS = (BLUE, ORANGE, GREEN, VIOLET, "#c44e61", "#b8942f", "#3fa7b0", MU
 SHOWN_FEATURES = 15
 NIGHTS_NAMED = 8
 DOTS_PER_INCH = 100
+DAILY_VIEWS = ("day", "views", "unique_visitors", "robot_views")
 RANKING_IN_WORDS = (
     (0.7, "well"),
     (0.4, "fairly"),
@@ -100,7 +101,7 @@ def calibration(examples: pd.DataFrame) -> bytes:
 
 
 def daily_views(behavior: pd.DataFrame) -> bytes:
-    """Views, unique visitors and robots' views of the whole site on each day of behavior_signals."""
+    """Views, unique visitors and robots' views of the whole site on each day, of the columns DAILY_VIEWS."""
     per_day = behavior.groupby("day")[["views", "unique_visitors", "robot_views"]].sum()
     figure, (axes,) = _canvas(4.2)
     lines = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,15 +105,24 @@ def encode(table: pa.Table) -> bytes:
     """The table as a Parquet file."""
     is_small = table.nbytes < SMALL_BYTES
     sink = io.BytesIO()
-    # of a small table zstd and dictionaries save little, and take longer than all the rest, also to read
+    # Dictionaries cost more time than they save bytes beside zstd. Lists are of hashes, which nothing makes smaller. Of a
+    # small table zstd saves little, and takes longer than all the rest, also to read.
+    compression = {path: "none" if is_list else "zstd" for path, is_list in _leaves(table.schema)}
     pq.write_table(
         table,
         sink,
-        compression="snappy" if is_small else "zstd",
-        use_dictionary=not is_small,
+        compression="snappy" if is_small else compression,
+        use_dictionary=False,
         write_statistics=not is_small,
     )
     return sink.getvalue()
+
+
+def _leaves(schema: pa.Schema) -> Iterator[tuple[str, bool]]:
+    """The columns as Parquet names them, and which are lists."""
+    for field in schema:
+        is_list = pa.types.is_list(field.type)
+        yield f"{field.name}.list.element" if is_list else field.name, is_list
 
 
 def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
@@ -144,6 +153,11 @@ def _text_of(strings: pa.StringArray) -> memoryview:
     return memoryview(text)[places[0] : places[-1]]
 
 
+def _bytes_of(values: pa.Array) -> memoryview:
+    """The values as they lie in memory."""
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
+
+
 def _type_name(data_type: pa.DataType) -> str:
     # a list's item is called otherwise once it has been in a Parquet file
     return f"list<{_type_name(data_type.value_type)}>" if pa.types.is_list(data_type) else str(data_type)
@@ -155,21 +169,21 @@ def _update(digest: ContentHash, array: pa.Array | pa.ChunkedArray) -> None:
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), None, array)
     digest.update(len(array).to_bytes(8, "little"))
-    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).tobytes())
-    values = array.drop_null()
+    digest.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).data)
+    values = array.drop_null() if array.null_count else array
     if pa.types.is_list(array.type):
-        digest.update(pc.list_value_length(values).to_numpy(zero_copy_only=False).tobytes())
+        digest.update(_bytes_of(pc.list_value_length(values)))
         _update(digest, values.flatten())
     elif pa.types.is_string(array.type):
-        digest.update(pc.binary_length(values).to_numpy(zero_copy_only=False).tobytes())
+        digest.update(_bytes_of(pc.binary_length(values)))
         digest.update(_text_of(values))
     elif pa.types.is_floating(array.type):
         # adding zero turns -0.0 into 0.0: equal values must hash equally
-        digest.update((values.to_numpy(zero_copy_only=False) + 0.0).tobytes())
+        digest.update((values.to_numpy(zero_copy_only=False) + 0.0).view(np.uint8).data)
     else:
         as_integer = (
             values.cast(pa.int64())
             if pa.types.is_temporal(array.type) and not pa.types.is_date(array.type)
             else values
         )
-        digest.update(as_integer.to_numpy(zero_copy_only=False).tobytes())
+        digest.update(_bytes_of(as_integer))

@@ -20,12 +20,14 @@ from tests.photo_site import LAST_DAY
 
 def inputs(place: Place) -> dict[str, Any]:
     storage, catalog = place.installation.storage, place.installation.catalog
-    night = {
-        asset: {str(LAST_DAY): catalog.current(asset)[str(LAST_DAY)]}
-        for asset in ("popularity_model", "photo_features")
+    night = str(LAST_DAY)
+    outputs = {"photo_features": {night: catalog.current("photo_features")[night]}}
+    outputs |= {asset: catalog.current(asset) for asset in ("photo_metadata", "photo_content")}
+    models = storage.read_models({night: catalog.current("popularity_model")[night]})
+    return {
+        "popularity_model": models,
+        **{asset: storage.read_table(asset, its) for asset, its in outputs.items()},
     }
-    whole = {asset: catalog.current(asset) for asset in ("photo_metadata", "photo_content")}
-    return {asset: storage.read_table(asset, outputs) for asset, outputs in (night | whole).items()}
 
 
 def picture(shown: str) -> Image.Image:

@@ -185,7 +185,7 @@ def test_a_model_and_its_card_are_stored_side_by_side(tmp_path: Path) -> None:
     model = ModelFile(b"model", "2026-10-01-abc", {"seed": 0})
     [output] = commit(storage, "popularity_model", model, "2026-10-01").values()
     assert output.path == "popularity_model/2026-10-01/abc.skops"
-    models = storage.read_table("popularity_model", {"2026-10-01": output})
+    models = storage.read_models({"2026-10-01": output})
     assert models == {
         "2026-10-01": ModelFile(b"model", "2026-10-01-abc", {"seed": 0, "model_version": "2026-10-01-abc"})
     }

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from resources.together import AT_ONCE, call_together
+from resources import together as module
+from resources.together import AT_ONCE, call_together, calls_behind
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -40,3 +41,69 @@ def test_the_first_error_is_raised_once_no_call_is_running() -> None:
     with pytest.raises(ValueError, match="the second"):
         call_together(fail, range(100))
     assert not running
+
+
+def test_a_call_behind_goes_on_while_its_caller_does_and_gives_its_result_later() -> None:
+    may_end = threading.Event()
+    with calls_behind() as behind:
+        late = behind.call(may_end.wait, 10)
+        may_end.set()
+        assert late()
+
+
+def test_calls_behind_come_to_their_end_before_their_caller_goes_on_and_tell_their_errors_when_asked() -> (
+    None
+):
+    done: list[int] = []
+
+    def slow(number: int) -> int:
+        time.sleep(0.02)
+        done.append(number)
+        return 1 // number
+
+    with calls_behind() as behind:
+        results = [behind.call(slow, number) for number in (1, 0)]
+    assert sorted(done) == [0, 1]
+    assert results[0]() == 1
+    with pytest.raises(ZeroDivisionError):
+        results[1]()
+
+
+def test_few_calls_wait_behind_as_what_they_hold_takes_memory() -> None:
+    held, most = 0, 0
+
+    def hold() -> None:
+        nonlocal held
+        time.sleep(0.005)
+        held -= 1
+
+    with calls_behind() as behind:
+        for _ in range(50):
+            held += 1
+            most = max(most, held)
+            behind.call(hold)
+    assert most <= 2 * AT_ONCE + 1
+
+
+def test_after_an_error_of_the_caller_nothing_is_begun_behind() -> None:
+    begun: list[int] = []
+
+    def begin(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.05)
+
+    def fail_midway() -> None:
+        with calls_behind() as behind:
+            for number in range(2 * AT_ONCE):
+                behind.call(begin, number)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_midway()
+    assert len(begun) < 2 * AT_ONCE
+
+
+def test_where_one_works_at_once_it_is_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    with calls_behind() as behind:
+        assert behind.call(threading.current_thread)() is threading.current_thread()
