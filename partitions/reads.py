@@ -112,11 +112,11 @@ class FilesWithDay(_EachByItself):
 
     def select(self, asset: str, partitions: Collection[str], outputs: Outputs) -> Mapping[str, list[str]]:
         found: dict[str, list[str]] = {partition: [] for partition in partitions}
-        for key, output in sorted(outputs(asset).items()):
+        for key, output in outputs(asset).items():
             for day in output.index:
                 if day in found:
                     found[day].append(key)
-        return found
+        return {partition: sorted(keys) for partition, keys in found.items()}
 
     def mapping(self) -> dg.PartitionMapping:
         # the days inside a file are known only once it was read: no edge that Dagster could follow

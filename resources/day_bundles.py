@@ -8,10 +8,11 @@ is of the same version.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ from resources.storage import FileStorage
 from resources.together import call_together
 
 FEWEST_FILES = 64
+MOST_PIECES = 32
 _VERSIONS = b"versions"
 
 
@@ -80,14 +82,16 @@ class DayBundles:
     ) -> _Bundle:
         same = [key for key, version in versions.items() if bundle.versions.get(key) == version]
         names = pa.array([file_of(key) for key in same], pa.string())
-        kept = bundle.table.filter(pc.is_in(bundle.table[self.schema.partition_column], names))
+        is_kept = pc.is_in(bundle.table[self.schema.partition_column], names).to_numpy()
         moment = pa.scalar(date.fromisoformat(day))
         new = [
             fresh[key].filter(pc.equal(fresh[key][self.schema.index_column], moment))
             for key in sorted(versions.keys() - same)
         ]
-        # in one piece, or it would be written and read a file at a time
-        return _Bundle(versions, pa.concat_tables([kept, *new]).combine_chunks())
+        table = pa.concat_tables([*_stretches(bundle.table, is_kept), *new])
+        # in few pieces, or it would be written and read a file at a time
+        is_scattered = table.column(0).num_chunks > MOST_PIECES
+        return _Bundle(versions, table.combine_chunks() if is_scattered else table)
 
     def _load(self, day: str) -> _Bundle | None:
         """The bundle of a day; None when there is none, it is damaged, or another release has kept other columns."""
@@ -105,6 +109,13 @@ class DayBundles:
 
     def _path(self, day: str) -> str:
         return f"bundles/{self.asset}/{day}.bundle"
+
+
+def _stretches(table: pa.Table, wanted: np.ndarray) -> Iterator[pa.Table]:
+    """The wanted rows as they lie in memory: a day's rows are copied in more time than all else takes."""
+    edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2).tolist():
+        yield table.slice(start, end - start)
 
 
 def are_worthwhile(wanted: Mapping[str, Sequence[str]]) -> bool:
