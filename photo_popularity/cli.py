@@ -217,6 +217,7 @@ def scan_logs(
         typer.echo(line, err=True)
     for problem in scanned.problems:
         typer.echo(f"photo-popularity: {problem}", err=True)
+    gc.freeze()
     if scanned.problems:
         raise typer.Exit(1)
 
@@ -358,6 +359,3 @@ def main() -> None:
     except SourceUnavailable as error:
         print(f"photo-popularity: {error}", file=sys.stderr)
         sys.exit(1)
-    finally:
-        # Python would look through all objects for garbage, again and again, before it ends
-        gc.freeze()

@@ -22,6 +22,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     line = CommandLine(tmp_path_factory.mktemp("sample") / "home")
     ran = line("run", "--sample")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    # also of what libraries say when Python ends
+    assert ran.stderr == ""
     (line.home / "first-report.txt").write_text(ran.stdout)
     return line
 
