@@ -20,13 +20,15 @@ def build_nightly_schedule(installation: Installation) -> dg.ScheduleDefinition:
     While the logs do not cover the day it skips: `changed_days_sensor` makes the night once they do.
     """
 
+    by_itself = installation.environment.works_by_itself
+
     @dg.schedule(
         name="nightly_schedule",
         job_name=NIGHTLY_JOB,
         cron_schedule=installation.environment.settings.night_cron,
         execution_timezone="UTC",
         description="Predict the coming seven days from what is known at the end of yesterday (UTC).",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+        default_status=dg.DefaultScheduleStatus.RUNNING if by_itself else dg.DefaultScheduleStatus.STOPPED,
     )
     def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         day = (context.scheduled_execution_time - timedelta(days=1)).date()

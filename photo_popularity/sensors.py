@@ -35,7 +35,6 @@ from resources.io_managers import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from resources.notification import Notifier
 from resources.pipeline import Snapshot
 
-SECONDS_BETWEEN_TICKS = 60
 QUIET_SECONDS = 30.0
 
 
@@ -59,7 +58,7 @@ class Allowed:
 
 
 def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.SensorDefinition]:
-    """All sensors; they are stopped until somebody starts them in the UI."""
+    """All sensors; but for production's they are stopped until somebody starts them in the UI."""
     database = Watched(PHOTO_DATABASE_JOB, ("photo_metadata",), partial(detect_database, installation))
     days = Watched(
         NIGHTLY_JOB,
@@ -81,7 +80,7 @@ def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.Sen
             installation,
             days,
         ),
-        _failure_sensor(notifier),
+        _failure_sensor(notifier, default_status=_status(installation)),
     ]
 
 
@@ -100,8 +99,9 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
     @dg.sensor(
         name=name,
         job_name=watched.job_name,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        minimum_interval_seconds=installation.environment.settings.look_every,
         description=description,
+        default_status=_status(installation),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if is_in_flight(context.instance, installation, watched):
@@ -135,6 +135,11 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
         return dg.SensorResult(run_requests=[request], cursor=started.to_cursor())
 
     return sensor
+
+
+def _status(installation: Installation) -> dg.DefaultSensorStatus:
+    by_itself = installation.environment.works_by_itself
+    return dg.DefaultSensorStatus.RUNNING if by_itself else dg.DefaultSensorStatus.STOPPED
 
 
 def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watched: Watched) -> bool:
@@ -189,9 +194,11 @@ def work_of(installation: Installation, batch: Batch, snapshot: Snapshot) -> str
     return hashlib.sha256(repr(pieces).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _failure_sensor(notifier: Notifier) -> dg.SensorDefinition:
+def _failure_sensor(notifier: Notifier, *, default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
-        name="failed_runs_sensor", description="Runs that failed: told to the webhook, if one is set."
+        name="failed_runs_sensor",
+        description="Runs that failed: told to the webhook, if one is set.",
+        default_status=default_status,
     )
     def failed_runs_sensor(context: dg.RunFailureSensorContext) -> None:
         run, event = context.dagster_run, context.failure_event

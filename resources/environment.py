@@ -68,6 +68,11 @@ class Environment:
         return replace(self, name="production") if self.name == "staging" else None
 
     @property
+    def works_by_itself(self) -> bool:
+        """Whether schedule and sensors run as soon as they are deployed; elsewhere somebody starts them."""
+        return self.name == "production"
+
+    @property
     def settings_file(self) -> Path:
         """Where what was chosen is kept; each environment has a file of its own."""
         return self.home / ("settings.toml" if self.name == "local" else f"settings-{self.label}.toml")

@@ -25,6 +25,7 @@ class Settings:
     URL below which each environment has its own root; `catalog` the URL of a PostgreSQL database, one schema an
     environment. `first_day` is the first UTC day that has
     partitions; without it that is `data_since`, which `run` takes from the data. Patterns must hold a group named `photo_id`.
+    Sensors look at their sources once in `seconds_between_looks`.
     Raises InputError for a value that makes no sense.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     image_extensions: tuple[str, ...] = _DEFAULT_RULES.image_extensions
     robot_patterns: tuple[str, ...] = _DEFAULT_RULES.robot_patterns
     night_cron: str = "0 7 * * *"
+    seconds_between_looks: str = "60"
     failure_webhook: str = ""
     s3_endpoint: str = ""
 
@@ -53,12 +55,23 @@ class Settings:
             _check_type(f"setting {item.name!r}", getattr(self, item.name), like=item.default)
         _parse_day(self.first_day or self.data_since)
         _check_catalog(self.catalog)
+        self.look_every  # noqa: B018 -- it is a number of seconds
         self.behavior_rules  # noqa: B018 -- its patterns and lists are checked as it is made
 
     @property
     def first_partition_day(self) -> date:
         """The first day that has partitions."""
         return _parse_day(self.first_day or self.data_since)
+
+    @property
+    def look_every(self) -> int:
+        """Seconds from one look of a sensor at its source to the next, at least."""
+        text = self.seconds_between_looks
+        if not (text.isascii() and text.isdigit() and int(text)):
+            raise InputError(
+                f"setting 'seconds_between_looks' is {text!r}; write whole seconds, as in \"60\""
+            )
+        return int(text)
 
     @property
     def behavior_rules(self) -> BehaviorRules:

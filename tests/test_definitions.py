@@ -13,6 +13,7 @@ import pytest
 from photo_popularity.definitions import ASSETS, PIPELINE, build_defs
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.environment import NAMES, Environment
+from resources.settings import Settings
 from resources.table_storage import TableStorage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,19 @@ def test_every_environment_has_the_same_names(tmp_path: Path, name: str) -> None
         "failed_runs_sensor",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly_schedule"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_production_works_by_itself_and_elsewhere_somebody_starts_what_looks(
+    tmp_path: Path, name: str
+) -> None:
+    settings = Settings(seconds_between_looks="300")
+    repository = build_defs(Environment(name, "ann", tmp_path, settings)).get_repository_def()
+    expected = "RUNNING" if name == "production" else "STOPPED"
+    assert {schedule.default_status.value for schedule in repository.schedule_defs} == {expected}
+    assert {sensor.default_status.value for sensor in repository.sensor_defs} == {expected}
+    looks = {s.minimum_interval_seconds for s in repository.sensor_defs if s.name != "failed_runs_sensor"}
+    assert looks == {300}
 
 
 def test_every_asset_says_what_it_is_and_whose(graph: dg.AssetGraph) -> None:

@@ -77,6 +77,12 @@ def test_a_catalog_that_environments_would_share_is_refused(url: str) -> None:
         Settings(catalog=url)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "a minute", "", "٣"])
+def test_sensors_look_once_in_a_whole_number_of_seconds(text: str) -> None:
+    with pytest.raises(InputError, match=r"setting 'seconds_between_looks' is .* write whole seconds"):
+        Settings(seconds_between_looks=text)
+
+
 def test_nobody_else_may_read_a_file_that_may_hold_a_password(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     write_settings_file(path, {"database": "postgresql://reader:secret@db/photos"})

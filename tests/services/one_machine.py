@@ -1,0 +1,114 @@
+"""The deployment of `deploy/one_machine` as separate processes: what its systemd units start, on this machine's free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.services.ports import HOST, accepts, free_port, wait_until
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEPLOYMENT = CHECKOUT / "deploy" / "one_machine"
+UNITS = ("code", "daemon", "webserver")
+INSTALLED_AT, CODE_PORT, WEB_PORT = "/opt/photo-popularity", "4266", "3000"
+SECONDS_TO_END = 60
+
+
+@dataclass
+class OneMachine:
+    """The processes of the units, by the unit's name; `folder` has their logs and what they write."""
+
+    folder: Path
+    variables: Mapping[str, str]
+    code_port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Where the pages are."""
+        return f"http://{HOST}:{self.web_port}"
+
+    def log(self, unit: str) -> Path:
+        """What the unit's process has printed."""
+        return self.folder / f"{unit}.log"
+
+    def start(self, unit: str) -> None:
+        """Start the unit, and wait until its port answers if it has one."""
+        with self.log(unit).open("ab") as output:
+            process = subprocess.Popen(
+                self.command(unit),
+                env={**os.environ, **self.variables},
+                cwd=CHECKOUT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes[unit] = process
+        port = {"code": self.code_port, "webserver": self.web_port}.get(unit)
+        if port:
+            wait_until(lambda: accepts(port), process, lambda: self.log(unit).read_text(errors="replace"))
+
+    def command(self, unit: str) -> list[str]:
+        """What the unit starts, with this checkout, its interpreter and free ports in the place of those installed."""
+        words = service(unit)["ExecStart"].split()
+        workspace = self.folder / "workspace.yaml"
+        workspace.write_text(
+            (DEPLOYMENT / "workspace.yaml").read_text().replace(CODE_PORT, str(self.code_port))
+        )
+        here = {
+            CODE_PORT: str(self.code_port),
+            WEB_PORT: str(self.web_port),
+            "deploy/one_machine/workspace.yaml": str(workspace),
+        }
+        program = Path(sys.executable).with_name(Path(words[0]).name)
+        return [str(program), *(here.get(word, word) for word in words[1:])]
+
+    def end(self, unit: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the unit's process as systemd does, or by another signal, which its children get too if it is the hard one."""
+        process = self.processes.pop(unit)
+        if how == signal.SIGKILL:
+            os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
+        try:
+            process.wait(timeout=SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+def service(unit: str) -> Mapping[str, str]:
+    """The section [Service] of a unit."""
+    parser = ConfigParser(strict=False, interpolation=None, comment_prefixes=("#",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOYMENT / "systemd" / f"photo-popularity-{unit}.service")
+    return parser["Service"]
+
+
+def variables_of_the_example() -> dict[str, str]:
+    """What `environment.example` sets."""
+    lines = (DEPLOYMENT / "environment.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@contextmanager
+def one_machine(folder: Path, variables: Mapping[str, str]) -> Iterator[OneMachine]:
+    """All units started, the code location first; ended again at the end."""
+    machine = OneMachine(folder, variables)
+    try:
+        for unit in UNITS:
+            machine.start(unit)
+        yield machine
+    finally:
+        for unit in reversed(UNITS):
+            if unit in machine.processes:
+                machine.end(unit)
