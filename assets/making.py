@@ -110,6 +110,7 @@ class Making:
                         # large tables leave memory before the next file is worked on
                         stored[key] = behind.call(self.manager.store, self.step, key, made)
                         seconds[key] = time.monotonic() - started + self._loading
+                    del made
                     progress.step()
                 for key, its_parts in stored.items():
                     for asset, part in its_parts().items():

@@ -353,9 +353,13 @@ class TableStorage:
     ) -> pd.DataFrame:
         """The rows of these outputs in one frame, all columns or some."""
         made = {key: output for key, output in outputs.items() if not output.quarantined}
-        schema = SCHEMAS[asset].arrow
-        empty = schema.empty_table() if columns is None else schema.empty_table().select(columns)
-        return tables.to_frame(pa.concat_tables([empty, *self.rows(asset, made, columns).values()]))
+        schema = SCHEMAS[asset]
+        wanted = list(schema.columns if columns is None else columns)
+        # a stored file that has the rows of several is divided by it
+        read = list(dict.fromkeys([*wanted, schema.partition_column]))
+        empty = schema.arrow.empty_table().select(read)
+        table = pa.concat_tables([empty, *self.rows(asset, made, read).values()])
+        return tables.to_frame(table.select(wanted))
 
     def read_models(self, outputs: Mapping[str, Output]) -> dict[str, ModelFile]:
         """The models by partition."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,7 +47,8 @@ class Behind:
             result = function(*arguments, **options)
             return lambda: result
         if len(self._waiting) == self._waiting.maxlen:
-            wait([self._waiting[0]])
+            # its error ends the caller's work, which would come to nothing
+            self._waiting[0].result()
         future = self._pool.submit(function, *arguments, **options)
         self._waiting.append(future)
         return future.result

@@ -42,6 +42,8 @@ class OneMachine:
 
     def start(self, unit: str) -> None:
         """Start the unit, and wait until its port answers if it has one."""
+        before = service(unit)["ExecStartPre"].replace("${DAGSTER_HOME}", self.variables["DAGSTER_HOME"])
+        subprocess.run(before.split(), cwd=CHECKOUT, check=True)
         with self.log(unit).open("ab") as output:
             process = subprocess.Popen(
                 self.command(unit),

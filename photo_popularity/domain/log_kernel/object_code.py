@@ -139,7 +139,13 @@ def _levels() -> list[str]:
     if not llvm.get_process_triple().startswith("x86_64"):
         return ["generic"]
     features = llvm.get_host_cpu_features()
-    return [level for level, needed in _LEVELS.items() if all(features.get(name) for name in needed)]
+    # a CPU of a level has the instructions of all levels below it
+    able: list[str] = []
+    for level, needed in reversed(_LEVELS.items()):
+        if not all(features.get(name) for name in needed):
+            break
+        able.insert(0, level)
+    return able
 
 
 def _file_name(level: str) -> str:
