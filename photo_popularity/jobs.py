@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 
 import dagster as dg
 
@@ -67,18 +68,29 @@ def run_here(
     assets: Iterable[str],
     tags: Mapping[str, str],
     run_config: dg.RunConfig | None = None,
+    show_life: Callable[[str], object] = lambda run_id: None,
 ) -> dg.ExecuteInProcessResult:
     """Run assets of a job in this process. The result tells of a failure; an interruption is raised as such.
 
-    Dagster alone takes the interruption of one run for its failure, and whoever launches several would go on.
+    Dagster alone takes the interruption of one run for its failure, and whoever launches several would go on. `show_life`
+    is called with the run's id before there is such a run.
     """
-    result = job.execute_in_process(
-        run_config=run_config,
-        instance=instance,
-        asset_selection=[dg.AssetKey(asset) for asset in assets],
-        tags=dict(tags),
-        raise_on_error=False,
-    )
+    run_id = str(uuid.uuid4())
+    show_life(run_id)
+    try:
+        result = job.execute_in_process(
+            run_config=run_config,
+            instance=instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags=dict(tags),
+            run_id=run_id,
+            raise_on_error=False,
+        )
+    except BaseException:
+        # Dagster ends a run only for what happens between its first event and its last
+        if (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
+            instance.report_run_canceled(run, "interrupted; what it had not made is made by the next run")
+        raise
     if not result.success and any(map(_is_interruption, result.all_events)):
         raise KeyboardInterrupt
     return result

@@ -183,4 +183,5 @@ def _launch(
         assets=assets_of(installation, batch),
         tags={**range_tags(installation, batch, instance), LAUNCHED_BY_TAG: installation.environment.user},
         run_config=run_config,
+        show_life=installation.storage.show_life,
     )

@@ -68,6 +68,15 @@ class TableStorage:
         self._releases: dict[tuple[str, str], Release] = {}
         self._alive: tuple[str, Callable[[], object]] | None = None
 
+    def show_life(self, run_id: str) -> None:
+        """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
+        if self._alive is None or self._alive[0] != run_id:
+            if self._alive is not None:
+                self._alive[1]()
+            release = self.catalog.locks.try_take(life_of(run_id))
+            # at the end of the process too, or its file would stay behind
+            self._alive = (run_id, weakref.finalize(self, release)) if release else None
+
     def step(
         self,
         run_id: str,
@@ -86,7 +95,7 @@ class TableStorage:
         """
         if (known := self.known_step(run_id, name)) is not None:
             return known
-        self._show_life(run_id)
+        self.show_life(run_id)
         release = take(self.catalog.locks, lock_of(name), waiting=waiting)
         try:
             with no_search_for_garbage():
@@ -102,15 +111,6 @@ class TableStorage:
             raise
         self._steps[run_id, name], self._releases[run_id, name] = step, release
         return step
-
-    def _show_life(self, run_id: str) -> None:
-        """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
-        if self._alive is None or self._alive[0] != run_id:
-            if self._alive is not None:
-                self._alive[1]()
-            release = self.catalog.locks.try_take(life_of(run_id))
-            # at the end of the process too, or its file would stay behind
-            self._alive = (run_id, weakref.finalize(self, release)) if release else None
 
     def _new_step(
         self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str, only_what_can_be: bool

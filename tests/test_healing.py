@@ -21,7 +21,7 @@ from assets.making import Making
 from partitions.file_sets import Grain, buckets, by_file, by_folder
 from partitions.placing import place_together
 from partitions.reads import digest
-from photo_popularity.healing import heal
+from photo_popularity.healing import heal, runs_in_flight
 from photo_popularity.jobs import run_here
 from resources.catalog import KILLED
 from resources.event_log import log_together
@@ -242,6 +242,43 @@ def test_a_killed_run_ends_as_failed_with_its_reason_and_what_it_had_begun_with_
     ]
     assert len(messages) == 1
     assert "its process ended without a word; what it had not made is made by the next run" in messages[0]
+
+
+def ending(how: Callable[..., Never]) -> Any:
+    """A patch that ends the process, or the call, once Dagster knows of a run that has not begun."""
+    create = dg.DagsterInstance.create_run_for_job
+
+    def create_and_end(*given: Any, **more: Any) -> Never:
+        create(*given, **more)
+        how()
+
+    return patch.object(dg.DagsterInstance, "create_run_for_job", create_and_end)
+
+
+def before_it_begins() -> None:
+    ending(die).start()
+
+
+def interrupt() -> Never:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_was_killed_before_it_began_holds_nobody_up(place: TextPlace, tmp_path: Path) -> None:
+    killed(tmp_path, before_it_begins)
+    [run] = place.instance.get_runs()
+    assert not run.is_finished
+    assert runs_in_flight(place.installation, place.instance) == []
+    [run] = place.instance.get_runs()
+    assert run.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_was_interrupted_before_it_began_is_ended(place: TextPlace) -> None:
+    [request] = place.tick().run_requests or []
+    with ending(interrupt), pytest.raises(KeyboardInterrupt):
+        place.launch(request)
+    [run] = place.instance.get_runs()
+    assert run.status == dg.DagsterRunStatus.CANCELED
+    assert place.launch(request).success
 
 
 def in_the_middle_of_a_handful() -> None:

@@ -166,9 +166,11 @@ class TextPlace:
 
     def launch(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Run what the sensor has requested, in this process."""
-        job = self.definitions(self.installation).resolve_job_def(str(request.job_name))
+        installation = self.installation
+        job = self.definitions(installation).resolve_job_def(str(request.job_name))
         assets = [key.to_user_string() for key in request.asset_selection or ()]
-        return run_here(job, self.instance, assets=assets, tags=request.tags)
+        life = installation.storage.show_life
+        return run_here(job, self.instance, assets=assets, tags=request.tags, show_life=life)
 
     def anew(self, home: Path, instance: dg.DagsterInstance) -> TextPlace:
         """The same folder and code in an environment that has made nothing yet."""
