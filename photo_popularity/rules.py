@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from partitions.files import file_of
+from photo_popularity.domain import tables
 from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import Output
 from resources.pipeline import Snapshot
@@ -40,6 +42,8 @@ class Checked:
     partitions: list[str]
     storage: TableStorage
     snapshot: Snapshot
+    # by asset and columns: what was read for all of them is there for each
+    _read: dict[tuple[str, tuple[str, ...]], dict[str, pa.Table]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def current(cls, storage: TableStorage, asset: str, keys: Sequence[str] | None) -> Checked:
@@ -51,11 +55,14 @@ class Checked:
 
     def rows(self, *columns: str) -> pd.DataFrame:
         """These columns of its rows."""
-        return self.other(self.asset, *columns)
+        return self.rows_of(self.asset, *columns)
 
-    def other(self, asset: str, *columns: str) -> pd.DataFrame:
-        """These columns of another asset's rows in the same partitions."""
-        return self.storage.read_table(asset, self._here(asset), columns)
+    def rows_of(self, asset: str, *columns: str) -> pd.DataFrame:
+        """These columns of an asset's rows in the same partitions."""
+        here, read = self._here(asset), self._read.setdefault((asset, columns), {})
+        lacking = {key: output for key, output in here.items() if key not in read}
+        read |= self.storage.read_tables(asset, lacking, columns)
+        return tables.one_frame(SCHEMAS[asset], [read[key] for key in here], columns)
 
     def cards(self) -> dict[str, Mapping[str, Any]]:
         """The cards of a model, by night."""
@@ -115,7 +122,7 @@ def visitors_within_views(checked: Checked) -> Finding:
 def every_line_is_accounted_for(checked: Checked) -> Finding:
     """The lines of a file are its good lines in `log_signals` and those in `quarantined_lines`."""
     good = checked.rows("file", "lines").groupby("file")["lines"].sum()
-    quarantined = checked.other("quarantined_lines", "file", "lines").groupby("file")["lines"].sum()
+    quarantined = checked.rows_of("quarantined_lines", "file", "lines").groupby("file")["lines"].sum()
     broken, total = [], 0
     for key in checked.partitions:
         lines = int(checked.outputs("log_signals")[key].detail["lines"])
@@ -210,7 +217,7 @@ def cards_are_complete(checked: Checked) -> Finding:
 
 def every_living_photo_is_predicted(checked: Checked) -> Finding:
     """Each photo alive at the end of the night has exactly one prediction."""
-    alive = checked.other("photo_features", "day", "photo_id")
+    alive = checked.rows_of("photo_features", "day", "photo_id")
     told = _days_and_photos(checked.rows("day", "photo_id"))
     broken = sorted(set(_days_and_photos(alive)) ^ set(told)) + sorted(
         p for p, n in Counter(told).items() if n > 1

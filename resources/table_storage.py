@@ -352,14 +352,20 @@ class TableStorage:
         self, asset: str, outputs: Mapping[str, Output], columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
         """The rows of these outputs in one frame, all columns or some."""
+        read = self.read_tables(asset, outputs, columns)
+        return tables.one_frame(SCHEMAS[asset], list(read.values()), columns)
+
+    def read_tables(
+        self, asset: str, outputs: Mapping[str, Output], columns: Sequence[str] | None = None
+    ) -> dict[str, pa.Table]:
+        """The same for each output: no rows for one that is quarantined."""
         made = {key: output for key, output in outputs.items() if not output.quarantined}
         schema = SCHEMAS[asset]
         wanted = list(schema.columns if columns is None else columns)
         # a stored file that has the rows of several is divided by it
-        read = list(dict.fromkeys([*wanted, schema.partition_column]))
-        empty = schema.arrow.empty_table().select(read)
-        table = pa.concat_tables([empty, *self.rows(asset, made, read).values()])
-        return tables.to_frame(table.select(wanted))
+        rows = self.rows(asset, made, list(dict.fromkeys([*wanted, schema.partition_column])))
+        nothing = schema.arrow.empty_table()
+        return {key: rows.get(key, nothing).select(wanted) for key in outputs}
 
     def read_models(self, outputs: Mapping[str, Output]) -> dict[str, ModelFile]:
         """The models by partition."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -53,6 +53,10 @@ class Behind:
         self._waiting.append(future)
         return future.result
 
+    def wait(self) -> None:
+        """Wait until every call is done."""
+        wait(self._waiting)
+
 
 @contextmanager
 def calls_behind() -> Iterator[Behind]:
@@ -61,8 +65,11 @@ def calls_behind() -> Iterator[Behind]:
         yield Behind(None)
         return
     with ThreadPoolExecutor(max_workers=AT_ONCE - 1) as pool:
+        behind = Behind(pool)
         try:
-            yield Behind(pool)
+            yield behind
+            # here, where an interruption still leaves out what has not begun
+            behind.wait()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

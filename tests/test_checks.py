@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from assets.behavior_signals import behavior_signals
@@ -43,8 +45,8 @@ class Given(Checked):
 
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
-    def other(self, asset: str, *columns: str) -> pd.DataFrame:
-        return self.frames[asset][list(columns)] if asset in self.frames else super().other(asset, *columns)
+    def rows_of(self, asset: str, *columns: str) -> pd.DataFrame:
+        return self.frames[asset][list(columns)] if asset in self.frames else super().rows_of(asset, *columns)
 
 
 def checked(
@@ -56,7 +58,7 @@ def checked(
 ) -> Checked:
     """What a rule would look at if these rows were current."""
     frames = {asset: small_site.a_frame(asset, rows), **others}
-    return Given(asset, partitions, site.storage, Snapshot(site.catalog), frames)
+    return Given(asset, partitions, site.storage, Snapshot(site.catalog), frames=frames)
 
 
 def broken(rule: Rule, looked_at: Checked) -> list[str]:
@@ -266,9 +268,18 @@ def with_miscounted_visitors(place: Place, day: str) -> dg.Definitions:
 
 
 def test_a_broken_blocking_check_stops_what_is_downstream_and_rejects_that_partition_alone(
-    place: Place,
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = place.installation.catalog.current("photo_features")
+    read, read_rows = Counter[tuple[str, tuple[str, ...]]](), TableStorage._read_rows
+
+    def count(
+        storage: TableStorage, asset: str, partition: str, output: Output, columns: list[str] | None
+    ) -> pa.Table:
+        read[partition, tuple(columns or ())] += asset == "behavior_signals"
+        return read_rows(storage, asset, partition, output, columns)
+
+    monkeypatch.setattr(TableStorage, "_read_rows", count)
     job = with_miscounted_visitors(place, NEXT_DAY).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         instance=place.instance,
@@ -290,6 +301,9 @@ def test_a_broken_blocking_check_stops_what_is_downstream_and_rejects_that_parti
         NEXT_DAY: "the check visitors_within_views: photos have more visitors than views (8)"
     }
     assert catalog.current("photo_features") == before
+    of_the_rule = ("day", "photo_id", "unique_visitors", "views")
+    times = {partition: count for (partition, columns), count in read.items() if columns == of_the_rule}
+    assert times == {DAY: 1, NEXT_DAY: 1, "2026-10-12": 1}
 
     # the next night, with the fault mended: made again, and only then built on
     place.detect()

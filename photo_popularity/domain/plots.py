@@ -22,6 +22,7 @@ OTHER_COLORS = (BLUE, ORANGE, GREEN, VIOLET, "#c44e61", "#b8942f", "#3fa7b0", MU
 SHOWN_FEATURES = 15
 NIGHTS_NAMED = 8
 DOTS_PER_INCH = 100
+TOO_LONG = 1e8
 DAILY_VIEWS = ("day", "views", "unique_visitors", "robot_views")
 RANKING_IN_WORDS = (
     (0.7, "well"),
@@ -210,7 +211,8 @@ def _png(figure: Figure, title: str, *, limit_colors: bool = False) -> bytes:
 
 
 def _plain_number(value: float, _position: Any = None) -> str:
-    return f"{value:,.0f}"
+    """With all its digits as long as there is room for them beside an axis."""
+    return f"{value:,.0f}" if abs(value) < TOO_LONG else f"{value / 1e9:,.5g} bn"
 
 
 def _date_axis(axes: Axes) -> None:

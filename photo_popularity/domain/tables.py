@@ -101,6 +101,14 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
+def one_frame(
+    schema: TableSchema, parts: Sequence[pa.Table], columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """All columns or some of the parts' rows in one frame; of no parts, a frame without rows."""
+    wanted = list(schema.columns if columns is None else columns)
+    return to_frame(pa.concat_tables([schema.arrow.empty_table().select(wanted), *parts]))
+
+
 def encode(table: pa.Table) -> bytes:
     """The table as a Parquet file."""
     is_small = table.nbytes < SMALL_BYTES

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from photo_popularity.domain import plots
@@ -89,6 +90,19 @@ def test_a_picture_is_a_small_png_900_pixels_wide(drawing: str) -> None:
     assert len(data) < MAX_BYTES
     extremes = image.convert("L").getextrema()
     assert extremes[0] != extremes[1]
+
+
+@pytest.mark.parametrize("views", [0, 40, 99_000_000, 1_300_000_000, 2_000_000_000_000])
+def test_the_numbers_beside_daily_views_have_room(views: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "_png", lambda figure, title: figures.append(figure))
+    plots.daily_views(behavior().assign(views=views))
+    [figure] = figures
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    box = axes.yaxis.get_tightbbox()
+    assert box is not None
+    assert box.x0 >= 0
 
 
 def test_the_same_numbers_give_the_same_bytes() -> None:

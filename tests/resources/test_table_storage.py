@@ -493,6 +493,20 @@ def test_files_of_one_folder_share_a_stored_file_and_each_is_read_back_alone(fol
         assert p_cats(folders, key) == {name: p for name, p in whole.items() if name == key}
 
 
+def test_columns_of_files_that_share_a_stored_file_are_read_apart(folders: TableStorage) -> None:
+    current = folders.catalog.current("cat_dog_scores")
+    table = folders.read_table("cat_dog_scores", current, ["p_cat"])
+    assert table.columns.tolist() == ["p_cat"]
+    assert sorted(table["p_cat"]) == [0.1, 0.2, 0.4]
+    read = folders.read_tables("cat_dog_scores", current, ["p_cat"])
+    assert {key: rows["p_cat"].to_pylist() for key, rows in read.items()} == {
+        "f/a.jpg": [0.1],
+        "f/b.jpg": [0.2],
+        "f/c.jpg": [],
+        "g/d.jpg": [0.4],
+    }
+
+
 def test_the_sizes_of_files_that_share_a_stored_file_add_up_to_it(folders: TableStorage) -> None:
     sizes: dict[str, list[int]] = {}
     for output in folders.catalog.current("cat_dog_scores").values():

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from resources import together as module
-from resources.together import AT_ONCE, call_together, calls_behind
+from resources.together import AT_ONCE, Behind, call_together, calls_behind
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -100,6 +100,41 @@ def test_after_an_error_of_the_caller_nothing_is_begun_behind() -> None:
 
     with pytest.raises(KeyError):
         fail_midway()
+    assert len(begun) < 2 * AT_ONCE
+
+
+def test_an_error_behind_ends_its_callers_work_before_long() -> None:
+    called: list[int] = []
+
+    def call_many() -> None:
+        with calls_behind() as behind:
+            for number in range(100):
+                called.append(number)
+                behind.call(divmod, 1, number)
+
+    with pytest.raises(ZeroDivisionError):
+        call_many()
+    assert len(called) == 2 * AT_ONCE + 1
+
+
+def test_an_interruption_at_the_end_leaves_out_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(behind: Behind) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Behind, "wait", interrupted)
+    begun: list[int] = []
+
+    def begin(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.05)
+
+    def call_some() -> None:
+        with calls_behind() as behind:
+            for number in range(2 * AT_ONCE):
+                behind.call(begin, number)
+
+    with pytest.raises(KeyboardInterrupt):
+        call_some()
     assert len(begun) < 2 * AT_ONCE
 
 

@@ -7,6 +7,7 @@ llvmlite alone, a quarter of numba's time and memory.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import hashlib
 import logging
@@ -30,7 +31,9 @@ _LEVELS = {
     "x86-64-v2": ("popcnt", "sse4.2"),
     "x86-64": ("sse2",),
 }
-
+# where numba knows no such levels
+ANY_CPU = "generic"
+NOWHERE = "no folder to keep it in can be written"
 _TUNING = {"x86-64-v4": "-prefer-256-bit"}
 
 Work = Callable[[int, int, int], None]
@@ -52,22 +55,22 @@ def load() -> Work:
 @cache
 def _load_once() -> Work | NoKernel:
     try:
-        best, *_ = levels = _levels()
+        levels = _levels()
+        if not levels:
+            raise NoKernel("this CPU has the instructions of none of the levels that it is compiled for")
         for level in levels:
-            if code := next(filter(None, (_read(folder / _file_name(level)) for folder in _folders())), b""):
-                return _loaded(code)
-        return _loaded(_compiled(best))
+            if (code := _kept_code(level)) is not None:
+                return _loaded(code or _compiled(level))
+        return _loaded(_compiled(levels[0]))
     except NoKernel as missing:
         return missing
 
 
 def _compiled(level: str) -> bytes:
-    """The code for a level, compiled now and kept in the first folder where this user may write."""
+    """The code for a level, compiled now and kept if it can be."""
     code = compile_apart(level)
-    if not any(_kept(folder / _file_name(level), code) for folder in _folders()):
-        logging.getLogger(__name__).warning(
-            "the log kernel was compiled for this process alone: no folder to keep it in can be written"
-        )
+    if not _keep(level, code):
+        logging.getLogger(__name__).warning(f"the log kernel was compiled for this process alone: {NOWHERE}")
     return code
 
 
@@ -137,7 +140,7 @@ def _levels() -> list[str]:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     if not llvm.get_process_triple().startswith("x86_64"):
-        return ["generic"]
+        return [ANY_CPU]
     features = llvm.get_host_cpu_features()
     # a CPU of a level has the instructions of all levels below it
     able: list[str] = []
@@ -170,39 +173,48 @@ def _folders() -> Iterator[Path]:
         yield Path.home() / ".cache" / "photo-popularity"
 
 
-def _read(file: Path) -> bytes:
-    """The code in a file; nothing when there is none, or another than was kept: that would end the process."""
-    try:
-        kept = file.read_bytes()
-    except OSError:
-        return b""
-    code = kept[DIGEST_BYTES:]
-    return code if kept[:DIGEST_BYTES] == _digest(code) else b""
+def _kept_code(level: str) -> bytes | None:
+    """The code that is kept for a level; None where none is, nothing where it is damaged: it would end the process."""
+    name, code = _file_name(level), None
+    for folder in _folders():
+        try:
+            kept = (folder / name).read_bytes()
+        except OSError:
+            continue
+        code = kept[DIGEST_BYTES:]
+        if kept[:DIGEST_BYTES] == _digest(code):
+            return code
+        code = b""
+    return code
 
 
 def _digest(code: bytes) -> bytes:
     return hashlib.sha256(code).digest()
 
 
-def _kept(file: Path, code: bytes) -> bool:
-    """Keep the code for the next process; False where this user may not write."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(_digest(code) + code)
-        aside.replace(file)
-    except OSError:
-        return False
-    return True
+def _keep(level: str, code: bytes) -> bool:
+    """Keep the code for the next process, in the first folder where this user may write; False where there is none."""
+    name = _file_name(level)
+    for folder in _folders():
+        aside = folder / f".{name}.{os.getpid()}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            aside.write_bytes(_digest(code) + code)
+            aside.replace(folder / name)
+            return True
+    return False
 
 
 def main() -> None:
-    """Compile the kernel now, so that no run has to: for installations, and with `--every-level` for images."""
+    """Compile the kernel now, so that no run has to: for installations, and for images."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.object_code", description=main.__doc__)
+    parser.add_argument("--every-level", action="store_true", help="for every node that an image may run on")
+    every_level: bool = parser.parse_args().every_level
     try:
-        own = _levels()
-        if sys.argv[1:] == ["--every-level"] and own != ["generic"]:
-            for level in _LEVELS:
-                _compiled(level)
+        levels = _levels()
+        for level in _LEVELS if every_level and levels != [ANY_CPU] else levels[:1]:
+            if not _kept_code(level) and not _keep(level, compile_apart(level)):
+                sys.exit(f"The log kernel was compiled, and every process would compile it anew: {NOWHERE}")
         load()
     except NoKernel as missing:
         sys.exit(f"Logs are scanned without the compiled kernel, some thirty times slower: {missing}")

@@ -249,5 +249,48 @@ def test_an_image_has_code_for_every_node_and_a_node_takes_the_best_it_can_run(
     monkeypatch.setattr(object_code, "compile_apart", pytest.fail)
     able = object_code._levels()
     assert str(object_code.load()) == f"code for {able[0]}"
-    (tmp_path / object_code._file_name(able[0])).unlink()
+    best = tmp_path / object_code._file_name(able[0])
+    best.unlink()
     assert str(object_code.load()) == f"code for {able[1]}"
+    # one that is damaged is made anew
+    best.write_bytes(b"damaged")
+    monkeypatch.setattr(object_code, "compile_apart", compiled)
+    assert str(object_code.load()) == f"code for {able[0]}"
+    monkeypatch.setattr(object_code, "compile_apart", pytest.fail)
+    assert str(object_code.load()) == f"code for {able[0]}"
+
+
+def test_an_image_that_cannot_keep_the_kernel_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(object_code, "compile_apart", lambda level: b"code")
+    monkeypatch.setattr(object_code, "_folders", lambda: iter([tmp_path / "file"]))
+    monkeypatch.setattr(sys, "argv", ["object_code", "--every-level"])
+    with pytest.raises(SystemExit, match="no folder to keep it in can be written"):
+        object_code.main()
+    monkeypatch.setattr(sys, "argv", ["object_code", "--all-levels"])
+    with pytest.raises(SystemExit):
+        object_code.main()
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other CPUs have no such levels")
+@pytest.mark.parametrize(
+    ("lacks", "levels"),
+    [
+        ("", ["x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64"]),
+        ("avx512vbmi", ["x86-64-v3", "x86-64-v2", "x86-64"]),
+        ("movbe", ["x86-64-v2", "x86-64"]),
+        ("popcnt", ["x86-64"]),
+        ("sse2", []),
+    ],
+)
+def test_a_cpu_of_a_level_has_the_instructions_of_all_levels_below(
+    lacks: str, levels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hypervisors hide single instructions."""
+    from llvmlite import binding
+
+    features = {name: name != lacks for needed in object_code._LEVELS.values() for name in needed}
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: features)
+    assert object_code._levels() == levels
