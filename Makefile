@@ -66,6 +66,7 @@ lock: .venv/bin/python ## pin the newest allowed packages anew, with hashes
 	@$(BIN)/python -m pip install --quiet "uv==$(UV_VERSION)"
 	@$(call compiled,requirements-test.lock,--all-extras --group build --group test)
 	@$(call compiled,requirements.lock,--extra compiled --extra onnx --extra postgres --extra s3 --group build --constraint requirements-test.lock)
+	@$(call compiled,deploy/image/requirements.lock,--extra compiled --extra kubernetes --extra onnx --extra postgres --extra s3 --group build --constraint requirements-test.lock)
 
 clean: ## remove environments, caches and test output; what the pipeline made stays
 	@rm -rf .venv build test-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -24,6 +24,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"photo_popularity", "assets", "resources", "partitions"}
 RUN_LOCK, TEST_LOCK = ROOT / "requirements.lock", ROOT / "requirements-test.lock"
+IMAGE_LOCK = ROOT / "deploy/image/requirements.lock"
+LOCKS = pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK, IMAGE_LOCK], ids=["run", "test", "image"])
 RUN_EXTRAS = {"onnx", "postgres", "s3"}
 # the standard library, and what it has since Python 3.14
 STANDARD = sys.stdlib_module_names | {"compression"}
@@ -108,7 +110,7 @@ def test_no_other_installed_distribution_provides_one_of_the_four_names() -> Non
     assert shared == {}
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK], ids=lambda lock: lock.name)
+@LOCKS
 def test_a_lock_pins_every_package_with_a_hash(lock: Path) -> None:
     assert len(entries(lock)) > 50
     entry_with_hash = re.compile(r"[\w.-]+==[^\s;]+ *(; [^\\]+?)?( +--hash=sha256:[0-9a-f]{64})+ *")
@@ -116,7 +118,7 @@ def test_a_lock_pins_every_package_with_a_hash(lock: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK], ids=lambda lock: lock.name)
+@LOCKS
 def test_a_lock_names_no_host_and_no_path(lock: Path) -> None:
     named = re.findall(r".*(?:[:/]/|(?:^|\s)/|index-url|find-links|trusted-host).*", lock.read_text())
     assert named == []
@@ -127,8 +129,9 @@ def test_a_lock_names_no_host_and_no_path(lock: Path) -> None:
     [
         (RUN_LOCK, RUN_EXTRAS, {"build"}),
         (TEST_LOCK, {"kubernetes", *RUN_EXTRAS}, {"build", "test"}),
+        (IMAGE_LOCK, {"kubernetes", *RUN_EXTRAS}, {"build"}),
     ],
-    ids=["run", "test"],
+    ids=["run", "test", "image"],
 )
 def test_a_lock_pins_what_the_project_declares(lock: Path, extras: set[str], groups: set[str]) -> None:
     """A dependency added or moved in pyproject.toml without `make lock` would be missing on a fresh machine."""
@@ -147,7 +150,8 @@ def test_a_lock_pins_what_the_project_declares(lock: Path, extras: set[str], gro
 
 def test_tests_run_with_the_very_packages_that_the_program_runs_with() -> None:
     tested = pins(TEST_LOCK)
-    assert {name: tested.get(name) for name in pins(RUN_LOCK)} == pins(RUN_LOCK)
+    for lock in (RUN_LOCK, IMAGE_LOCK):
+        assert {name: tested.get(name) for name in pins(lock)} == pins(lock)
 
 
 def test_all_parts_of_dagster_are_of_one_release() -> None:
