@@ -23,6 +23,8 @@ DAYS_WITHOUT_UPLOAD = 3
 CARD = ("trained_on", "features", "seed", "metrics", "libraries", "model_version")
 # the logs of a quiet site rarely reach the very end of a day
 LOGS_END_EARLY_BY = timedelta(hours=1)
+COMPARED_WITH = {"photo_features": ("photo_files", "photo_database")}
+"""What the checks of an asset ask for beside the inputs and outputs of the step that makes it."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,9 @@ class Catalog:
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = open_to_write(self._url)
+        # who may only work with the tables may not even ask for them to be made
+        if self._schema and sa.inspect(engine).has_table(self._untold.name, schema=self._schema):
+            return engine
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # "if not exists" alone fails when two processes ask at once

@@ -19,6 +19,8 @@ from assets.progress import Work
 from partitions.days import day_partitions
 from photo_popularity import rules
 from photo_popularity.checks import ERROR, RULES, WARN, evaluate
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.tasks import tasks
 from photo_popularity.planning import next_batch
 from photo_popularity.rules import Checked, Rule
 from resources.catalog_records import Output
@@ -238,6 +240,29 @@ def test_all_checks_launched_from_a_page_look_at_every_partition(place: Place) -
     evaluations = [e for e in result.get_asset_check_evaluations() if e.partition is None]
     assert {evaluation.asset_check_key for evaluation in evaluations} == keys
     assert all(evaluation.description for evaluation in evaluations)
+
+
+def test_checks_ask_for_nothing_that_their_task_is_not_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that shows each role its own rows alone would answer that there are none."""
+    by_name = {task.name: task for task in tasks()}
+    asked: set[tuple[str, str]] = set()
+    outputs = Checked.outputs
+
+    def noting(checked: Checked, asset: str) -> dict[str, Output]:
+        asked.add((checked.asset, asset))
+        return outputs(checked, asset)
+
+    monkeypatch.setattr(Checked, "outputs", noting)
+    for asset, _, rule, _ in RULES:
+        rule(Checked.current(place.installation.storage, asset, None))
+    assert {asset for asset, _ in asked} == {asset for asset, *_ in RULES}
+    wrong = {
+        (asset, other) for asset, other in asked if other not in by_name[PIPELINE.by_asset[asset].name].sees
+    }
+    assert wrong == set()
+    assert set(rules.COMPARED_WITH) <= {asset for asset, *_ in RULES}
 
 
 def with_miscounted_visitors(place: Place, day: str) -> dg.Definitions:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,8 @@ import pytest
 from tests.services.ports import HOST, accepts, free_port, wait_until
 
 REGION = "us-east-1"
+# requests that anybody may make before the server asks for rights
+BEFORE_IT_ENFORCES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,12 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self) -> Any:
+    def client(self, service: str = "s3") -> Any:
         """A client of boto3, whatever the environment says."""
         import boto3
 
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.endpoint_url,
             region_name=REGION,
             aws_access_key_id=self.access_key,
@@ -60,17 +66,44 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server for the whole session."""
+    with _server(tmp_path_factory.mktemp("s3") / "server.log") as url:
+        yield S3Server(url)
+
+
+@contextmanager
+def enforcing_server(log: Path) -> Iterator[tuple[S3Server, Callable[[], None]]]:
+    """A server for one who may do everything, and what makes it refuse everybody else whatever no policy allows."""
+    with _server(log, INITIAL_NO_AUTH_ACTION_COUNT=str(BEFORE_IT_ENFORCES)) as url:
+        anybody = S3Server(url)
+        iam = anybody.client("iam")
+        iam.create_user(UserName="root")
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        iam.put_user_policy(UserName="root", PolicyName="everything", PolicyDocument=document)
+        key = iam.create_access_key(UserName="root")["AccessKey"]
+        root = S3Server(url, key["AccessKeyId"], key["SecretAccessKey"])
+
+        def enforce() -> None:
+            text = {"Content-Type": "text/plain"}
+            count = urllib.request.Request(f"{url}/moto-api/reset-auth", data=b"0", headers=text)
+            urllib.request.urlopen(count, timeout=10).close()
+
+        yield root, enforce
+
+
+@contextmanager
+def _server(log: Path, **variables: str) -> Iterator[str]:
     port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "--host", HOST, "--port", str(port)],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=os.environ | variables,
         )
     try:
         wait_until(lambda: accepts(port), server, log.read_text)
-        yield S3Server(f"http://{HOST}:{port}")
+        yield f"http://{HOST}:{port}"
     finally:
         server.terminate()
         server.wait(timeout=20)

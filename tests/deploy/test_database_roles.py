@@ -1,0 +1,187 @@
+"""PostgreSQL itself refuses whatever a task may not do with the catalog, row by row and task by task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.database_roles import statements, statements_for_production
+from photo_popularity.deployment.tasks import Task, tasks
+from photo_popularity.domain.errors import InputError
+from resources.catalog import Catalog
+from resources.catalog_records import Execution, Finished, Output
+from resources.environment import Environment
+from resources.identity import LOOKS, role_of
+from resources.outputs import read_outputs
+from resources.settings import Settings
+from tests.services.postgres import PostgresServer
+
+pytestmark = pytest.mark.postgres
+
+SOURCES = ("photo_files", "log_files", "photo_database")
+EVERYTHING = sorted({*PIPELINE.by_asset, *SOURCES})
+EVERY = pytest.mark.parametrize("task", tasks(), ids=lambda task: task.name)
+STEPS = [task for task in tasks() if task.name != LOOKS]
+OLD, NEW = Output("old", run_id="before"), Output("new", run_id="now")
+
+
+def finished(asset: str, output: Output, *, run_id: str = "now") -> dict[str, dict[str, Finished]]:
+    execution = Execution(asset, "x", "started", run_id, "production", "ann", datetime.now(UTC))
+    return {asset: {"x": Finished(execution, output, f"made from {asset}")}}
+
+
+@pytest.fixture(scope="module")
+def owner(postgres_server: PostgresServer) -> Iterator[Environment]:
+    """Production, as its database's owner sees it: one output of every asset, roles of both environments."""
+    url = postgres_server.new_database()
+    production = Environment("production", "ops", Path("home"), Settings(catalog=url))
+    staging = Environment("staging", "ann", Path("home"), Settings(catalog=url))
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        for place in (production, staging):
+            catalog = read_outputs(place).catalog
+            for asset in EVERYTHING:
+                catalog.set_current(asset, {"x": OLD})
+                [execution] = [one.execution for one in finished(asset, OLD, run_id="before")[asset].values()]
+                catalog.begin([execution])
+            # twice: a deployment is told so again after every change
+            for statement in (*statements(place, tasks()), *statements(place, tasks())):
+                connection.exec_driver_sql(statement)
+            for task in tasks():
+                connection.exec_driver_sql(f"ALTER ROLE {role_of(place, task.name)} PASSWORD 'secret'")
+        for statement in statements_for_production(staging, tasks()):
+            connection.exec_driver_sql(statement)
+        connection.commit()
+    yield production
+    with engine.connect() as connection:
+        roles = [role_of(place, task.name) for place in (production, staging) for task in tasks()]
+        for role in roles:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")
+        connection.commit()
+    engine.dispose()
+    postgres_server.drop(url)
+
+
+@pytest.fixture
+def catalog_of(owner: Environment) -> Iterator[Callable[[Task], Catalog]]:
+    """The catalog of production as a task's role sees it."""
+
+    def catalog(task: Task, name: str = "production") -> Catalog:
+        place = Environment(name, "ann", Path("home"), owner.settings)
+        url = sa.make_url(place.catalog_url).set(username=role_of(place, task.name), password="secret")
+        its = Environment(
+            name, "ann", Path("home"), Settings(catalog=url.render_as_string(hide_password=False))
+        )
+        return read_outputs(its).catalog
+
+    yield catalog
+    whole = read_outputs(owner).catalog
+    for asset in EVERYTHING:
+        whole.set_current(asset, {"x": OLD})
+
+
+def refused(call: Callable[..., object], *arguments: object) -> bool:
+    """Whether PostgreSQL says that the role may not."""
+    try:
+        call(*arguments)
+    except sa.exc.ProgrammingError as error:
+        if "row-level security" not in str(error) and "permission denied" not in str(error):
+            raise
+        return True
+    return False
+
+
+@EVERY
+def test_a_task_sees_the_outputs_of_its_inputs_and_its_own(
+    task: Task, catalog_of: Callable[[Task], Catalog]
+) -> None:
+    catalog = catalog_of(task)
+    assert {asset for asset in EVERYTHING if catalog.current(asset)} == task.sees
+
+
+@EVERY
+def test_a_task_makes_current_what_it_makes_and_withdraws_what_follows(
+    task: Task, catalog_of: Callable[[Task], Catalog], owner: Environment
+) -> None:
+    catalog, whole = catalog_of(task), read_outputs(owner).catalog
+    made = {asset for asset in EVERYTHING if not refused(catalog.set_current, asset, {"x": NEW})}
+    assert made == task.makes
+    assert {asset for asset in EVERYTHING if whole.current(asset)["x"] == NEW} == task.makes
+    withdrawn = {asset for asset in EVERYTHING if not refused(catalog.withdraw, asset, ["x"])}
+    assert withdrawn == task.makes | task.withdraws
+    assert {asset for asset in EVERYTHING if not whole.current(asset)} == withdrawn
+
+
+@EVERY
+def test_a_task_puts_on_record_what_it_executes_itself(
+    task: Task, catalog_of: Callable[[Task], Catalog]
+) -> None:
+    catalog = catalog_of(task)
+    for asset in EVERYTHING:
+        its = finished(asset, NEW)
+        executions = [one.execution for one in its[asset].values()]
+        may = asset in task.makes
+        assert (asset, refused(catalog.begin, executions)) == (asset, not may)
+        assert (asset, refused(catalog.commit, its)) == (asset, not may)
+        known = catalog.made_before(asset, [f"made from {asset}"])
+        assert (asset, bool(known)) == (asset, may)
+
+
+def test_who_looks_may_end_what_a_killed_run_began_and_nothing_else(
+    catalog_of: Callable[[Task], Catalog], owner: Environment
+) -> None:
+    by_name = {task.name: task for task in tasks()}
+    whole = read_outputs(owner).catalog
+    execution = Execution("photo_content", "y", "started", "killed", "production", "ann", datetime.now(UTC))
+    whole.begin([execution])
+    catalog_of(by_name["log_signals"]).end_killed("killed")
+    assert whole.executions(run_id="killed")[0].status == "started"
+    catalog_of(by_name[LOOKS]).end_killed("killed")
+    assert whole.executions(run_id="killed")[0].status == "failed"
+    catalog = catalog_of(by_name[LOOKS])
+    assert refused(catalog.begin, [execution])
+    assert refused(catalog.commit, finished("photo_content", NEW))
+
+
+@EVERY
+def test_staging_reads_production_and_never_writes_there(
+    task: Task, catalog_of: Callable[..., Catalog], owner: Environment
+) -> None:
+    place = Environment("staging", "ann", Path("home"), owner.settings)
+    url = sa.make_url(owner.catalog_url).set(username=role_of(place, task.name), password="secret")
+    production = Catalog(url.render_as_string(hide_password=False), schema=owner.catalog_schema)
+    assert {asset for asset in EVERYTHING if production.current(asset)} == task.sees
+    for asset in EVERYTHING:
+        assert refused(production.set_current, asset, {"x": NEW})
+        assert refused(production.withdraw, asset, ["x"])
+        assert refused(production.begin, [one.execution for one in finished(asset, NEW)[asset].values()])
+    staging = catalog_of(task, "staging")
+    assert {a for a in EVERYTHING if not refused(staging.set_current, a, {"x": NEW})} == task.makes
+
+
+@EVERY
+def test_production_does_not_even_see_staging(task: Task, owner: Environment) -> None:
+    staging = Environment("staging", "ann", Path("home"), owner.settings)
+    url = sa.make_url(owner.catalog_url).set(username=role_of(owner, task.name), password="secret")
+    catalog = Catalog(url.render_as_string(hide_password=False), schema=staging.catalog_schema)
+    assert refused(catalog.current, EVERYTHING[0])
+
+
+def test_a_catalog_in_a_file_has_no_roles() -> None:
+    with pytest.raises(InputError, match="SQLite file, which has no roles; set PHOTO_POPULARITY_CATALOG"):
+        list(statements(Environment("production", "ann", Path("home")), tasks()))
+
+
+def test_names_of_roles_fit_and_differ_for_users_that_differ() -> None:
+    users = ("a" * 60 + "b", "a" * 60 + "c", "ann", "ann.lee", "ann-lee")
+    places = [Environment("staging", user, Path("home")) for user in users]
+    roles = [role_of(place, task.name) for place in places for task in STEPS]
+    assert len(set(roles)) == len(roles)
+    assert max(map(len, roles)) <= 63
+    assert role_of(places[2], "photo_content") == "photo_popularity_staging_ann_photo_content"
