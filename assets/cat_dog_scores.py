@@ -13,6 +13,7 @@ from photo_popularity.domain.classification import score_photo
 from resources.classifier import ClassifierFile
 from resources.environment import Environment
 from resources.output_parts import Row
+from resources.pods import Pod
 from resources.source_file import FileUnreadable, SourceFile
 
 
@@ -26,6 +27,7 @@ def classifier_version(environment: Environment) -> Mapping[str, Any]:
     reads=("photo_content",),
     parameters=classifier_version,
     libraries=("pillow", "scikit-learn", "onnxruntime"),
+    pod=Pod(cpu="2", memory="4Gi"),
     code=(ClassifierFile,),
     kinds=("scikitlearn", "parquet"),
 )

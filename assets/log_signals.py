@@ -19,6 +19,7 @@ from photo_popularity.domain.log_scan import QUARANTINED, LogScan
 from photo_popularity.domain.log_scanner import scan_log, why_no_kernel
 from resources.environment import Environment
 from resources.output_parts import Result
+from resources.pods import Pod
 from resources.source_file import SourceFile
 from resources.visitors import VisitorSalt
 
@@ -51,6 +52,7 @@ def counting_rules(environment: Environment) -> Mapping[str, Any]:
     # the list of known robots
     libraries=("crawler-user-agents",),
     code=(BehaviorRules,),
+    pod=Pod(cpu="1", memory="2Gi"),
 )
 def log_signals(file: SourceFile, environment: Environment) -> Mapping[str, Result]:
     """Scan the log file once; one that cannot be read is quarantined as a whole."""

@@ -13,12 +13,14 @@ from photo_popularity.domain import plots
 from photo_popularity.domain.evaluation import evaluate
 from photo_popularity.domain.popularity import read_model
 from resources.output_parts import ModelFile, Result
+from resources.pods import Pod
 
 
 @day_asset(
     reads={"popularity_model": SameKey(), "training_examples": Days(1 - TRAINING_NIGHTS)},
     group="popularity",
     kinds=("scikitlearn", "parquet"),
+    pod=Pod(cpu="2", memory="4Gi"),
     one_partition_a_run=True,
 )
 def model_evaluation(

@@ -7,10 +7,11 @@ from partitions.file_sets import PHOTO_FILES
 from photo_popularity.domain.photo_decoding import PhotoLimits
 from photo_popularity.domain.photos import read_photo
 from resources.output_parts import Row
+from resources.pods import Pod
 from resources.source_file import FileUnreadable, SourceFile
 
 
-@file_asset(PHOTO_FILES, libraries=("pillow",))
+@file_asset(PHOTO_FILES, libraries=("pillow",), pod=Pod(cpu="1", memory="2Gi"))
 def photo_content(file: SourceFile) -> Row:
     """One row is a photo file: size, format, orientation, EXIF and how bright, colourful and sharp the picture is.
 

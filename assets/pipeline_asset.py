@@ -30,7 +30,8 @@ from resources.environment import Environment
 from resources.event_log import log_together
 from resources.io_managers import TableIOManager, classified, step_of
 from resources.pages import Shown
-from resources.pipeline import DATABASE, Declaration, no_parameters
+from resources.pipeline import DATABASE, STEP_TAG, Declaration, no_parameters
+from resources.pods import Pod
 from resources.steps import Step
 from resources.table_storage import TableStorage
 
@@ -63,6 +64,7 @@ class PipelineAsset:
     group: str
     kinds: tuple[str, ...]
     one_partition_a_run: bool = False
+    pod: Pod | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -100,7 +102,10 @@ class PipelineAsset:
             backfill_policy=self._backfill_policy,
             required_resource_keys={STORAGE, IO_MANAGER, *self.resources, *([files.name] if files else [])},
             group_name=self.group,
-            op_tags={"photo_popularity/step": self.declaration.name},
+            op_tags={
+                STEP_TAG: self.declaration.name,
+                **(self.pod.tags(self.declaration.name) if self.pod else {}),
+            },
         )
         def execute(context: dg.AssetExecutionContext, **frames: Any):  # type: ignore[no-untyped-def]
             return self._execute(context, frames)
@@ -207,13 +212,14 @@ def day_asset(
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     libraries: tuple[str, ...] = (),
     code: tuple[type, ...] = (),
+    pod: Pod | None = None,
     one_partition_a_run: bool = False,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function of days as an asset of the pipeline; its docstring is the asset's catalogue entry.
 
     A run makes any range of days, unless the function takes `one_partition_a_run`. Another version of one of the
     `libraries` makes all of its outputs out of date, as another meaning of its code does; `code` names classes of ours
-    that it meets only as objects that it is given.
+    that it meets only as objects that it is given. A heavy step has a `pod` of its own where the pipeline runs on Kubernetes.
     """
 
     def declare(function: Callable[..., Any]) -> PipelineAsset:
@@ -225,7 +231,7 @@ def day_asset(
             code_version=_code_version(function, (function.__name__,), libraries, code),
         )
         descriptions = {function.__name__: inspect.cleandoc(function.__doc__ or "")}
-        return PipelineAsset(function, declaration, descriptions, group, kinds, one_partition_a_run)
+        return PipelineAsset(function, declaration, descriptions, group, kinds, one_partition_a_run, pod)
 
     return declare
 
@@ -239,6 +245,7 @@ def file_asset(
     parameters: Callable[[Environment], Mapping[str, Any]] = no_parameters,
     libraries: tuple[str, ...] = (),
     code: tuple[type, ...] = (),
+    pod: Pod | None = None,
 ) -> Callable[[Callable[..., Any]], PipelineAsset]:
     """Declare a function of one file of a set as an asset of the pipeline; see `day_asset` for the rest.
 
@@ -258,7 +265,7 @@ def file_asset(
             parameters=parameters,
             code_version=_code_version(function, tuple(described), libraries, code),
         )
-        return PipelineAsset(function, declaration, described, files.group, kinds)
+        return PipelineAsset(function, declaration, described, files.group, kinds, pod=pod)
 
     return declare
 

@@ -10,6 +10,7 @@ from partitions.reads import Days
 from photo_popularity.domain.evaluation import holdout_metrics
 from photo_popularity.domain.popularity import train_model
 from resources.output_parts import ModelFile, Result
+from resources.pods import Pod
 
 TRAINING_NIGHTS = 90
 SEED = 0
@@ -18,6 +19,7 @@ SEED = 0
 @day_asset(
     reads={"training_examples": Days(1 - TRAINING_NIGHTS)},
     libraries=("scikit-learn",),
+    pod=Pod(cpu="2", memory="4Gi"),
     group="popularity",
     kinds=("scikitlearn", "skops"),
     one_partition_a_run=True,

@@ -25,7 +25,7 @@ from photo_popularity.rules import (
 )
 from resources.event_log import ResultOfAllPartitions, checked_materializations
 from resources.io_managers import partitions_of_run
-from resources.pipeline import Declaration, Pipeline
+from resources.pipeline import STEP_TAG, Declaration, Pipeline
 from resources.table_storage import TableStorage
 
 EXAMPLES_SHOWN = 10
@@ -73,6 +73,7 @@ def _build(
         description=rule.__doc__,
         blocking=severity == ERROR,
         partitions_def=definition,
+        op_tags={STEP_TAG: step.name},
     )
     def check(
         context: dg.AssetCheckExecutionContext, storage: dg.ResourceParam[TableStorage]

@@ -23,6 +23,7 @@ from assets.training_examples import training_examples
 from partitions.days import day_partitions
 from photo_popularity.backfill import ordered_backfill_job
 from photo_popularity.checks import build_checks
+from photo_popularity.executor import build_executor
 from photo_popularity.jobs import build_jobs
 from photo_popularity.schedules import build_nightly_schedule
 from photo_popularity.sensors import build_sensors
@@ -65,7 +66,7 @@ def build_defs(
         jobs=[*build_jobs(PIPELINE), ordered_backfill_job],
         schedules=[build_nightly_schedule(installation)],
         sensors=build_sensors(installation, build_notifier(settings.failure_webhook)),
-        executor=dg.in_process_executor,
+        executor=build_executor(environment),
         loggers=loggers,
         resources={
             "storage": installation.storage,

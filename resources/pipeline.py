@@ -21,6 +21,8 @@ from resources.json_object import JsonObject
 
 DAYS = "days"
 DATABASE = "photo_database"
+# on all work of a step in Dagster: the step itself and the checks of what it makes
+STEP_TAG = "photo_popularity/step"
 
 
 def no_parameters(environment: Environment) -> Mapping[str, Any]:

@@ -25,7 +25,8 @@ class Settings:
     URL below which each environment has its own root; `catalog` the URL of a PostgreSQL database, one schema an
     environment. `first_day` is the first UTC day that has
     partitions; without it that is `data_since`, which `run` takes from the data. Patterns must hold a group named `photo_id`.
-    Sensors look at their sources once in `seconds_between_looks`.
+    Sensors look at their sources once in `seconds_between_looks`. `credentials` is the folder of the credentials that each
+    task has for itself; without it, all work with those of the process that runs them.
     Raises InputError for a value that makes no sense.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     seconds_between_looks: str = "60"
     failure_webhook: str = ""
     s3_endpoint: str = ""
+    credentials: str = ""
 
     def __post_init__(self) -> None:
         for item in fields(self):

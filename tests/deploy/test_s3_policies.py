@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ ASSETS = sorted(PIPELINE.by_asset)
 STEPS = [task for task in tasks() if task.files]
 EVERY = pytest.mark.parametrize("task", tasks(), ids=lambda task: task.name)
 DENIED = "AccessDenied"
+ClientOf = Callable[[Environment, Task], Any]
 
 
 def environment(name: str) -> Environment:
@@ -40,8 +40,8 @@ STAGING, PRODUCTION = environment("staging"), environment("production")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A server that knows each task of both environments by its policy, with an object of every kind."""
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, S3Server]]:
+    """The tasks of both environments by their roles, on a server with an object of every kind."""
     with enforcing_server(tmp_path_factory.mktemp("s3") / "server.log") as (server, enforce):
         client = server.client()
         for bucket in ("data", "site"):
@@ -52,29 +52,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
             client.put_object(Bucket="data", Key=f"results/{place.label}/bundles/log_signals/x", Body=b"rows")
         for folder in SOURCES.values():
             client.put_object(Bucket="site", Key=f"{folder}/x", Body=b"content")
-        iam = server.client("iam")
-        for place in (STAGING, PRODUCTION):
-            for task in tasks():
-                user = role_of(place, task.name)
-                iam.create_user(UserName=user)
-                document = json.dumps(policy(task, place, PIPELINE.file_sets.values()))
-                iam.put_user_policy(UserName=user, PolicyName="task", PolicyDocument=document)
+        users = {
+            role_of(place, task.name): server.user(
+                role_of(place, task.name), policy(task, place, PIPELINE.file_sets.values())
+            )
+            for place in (STAGING, PRODUCTION)
+            for task in tasks()
+        }
         enforce()
-        yield server
+        yield users
 
 
-@pytest.fixture(scope="module")
-def client_of(server: S3Server) -> Callable[[Environment, Task], Any]:
-    keys: dict[str, S3Server] = {}
-
-    def client(place: Environment, task: Task) -> Any:
-        user = role_of(place, task.name)
-        if user not in keys:
-            made = server.client("iam").create_access_key(UserName=user)["AccessKey"]
-            keys[user] = S3Server(server.endpoint_url, made["AccessKeyId"], made["SecretAccessKey"])
-        return keys[user].client()
-
-    return client
+@pytest.fixture
+def client_of(users: dict[str, S3Server]) -> ClientOf:
+    return lambda place, task: users[role_of(place, task.name)].client()
 
 
 def outcome(call: Callable[..., Any], **arguments: Any) -> str:
@@ -91,7 +82,7 @@ def outcome(call: Callable[..., Any], **arguments: Any) -> str:
 @EVERY
 @pytest.mark.parametrize("place", [PRODUCTION, STAGING], ids=lambda place: place.name)
 def test_a_task_reads_its_inputs_and_writes_its_outputs_and_nothing_else(
-    place: Environment, task: Task, client_of: Callable[[Environment, Task], Any]
+    place: Environment, task: Task, client_of: ClientOf
 ) -> None:
     client = client_of(place, task)
     for asset in ASSETS:
@@ -109,9 +100,7 @@ def test_a_task_reads_its_inputs_and_writes_its_outputs_and_nothing_else(
 
 
 @EVERY
-def test_a_task_reads_only_its_sources_and_changes_none(
-    task: Task, client_of: Callable[[Environment, Task], Any]
-) -> None:
+def test_a_task_reads_only_its_sources_and_changes_none(task: Task, client_of: ClientOf) -> None:
     client = client_of(PRODUCTION, task)
     for source, folder in SOURCES.items():
         expected = "done" if source in task.sources else DENIED
@@ -122,7 +111,7 @@ def test_a_task_reads_only_its_sources_and_changes_none(
 
 @EVERY
 def test_staging_reads_of_production_what_the_same_task_reads_and_writes_nothing_there(
-    task: Task, client_of: Callable[[Environment, Task], Any]
+    task: Task, client_of: ClientOf
 ) -> None:
     client = client_of(STAGING, task)
     for asset in ASSETS:
@@ -134,9 +123,7 @@ def test_staging_reads_of_production_what_the_same_task_reads_and_writes_nothing
 
 
 @EVERY
-def test_production_knows_nothing_of_staging(
-    task: Task, client_of: Callable[[Environment, Task], Any]
-) -> None:
+def test_production_knows_nothing_of_staging(task: Task, client_of: ClientOf) -> None:
     client = client_of(PRODUCTION, task)
     for asset in ASSETS:
         key = f"results/staging-ann/{asset}/x.parquet"

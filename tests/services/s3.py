@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,14 @@ class S3Server:
             aws_secret_access_key=self.secret_key,
         )
 
+    def user(self, name: str, policy: Mapping[str, Any]) -> S3Server:
+        """The server as a new user has it who may do what the policy says."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="its", PolicyDocument=json.dumps(policy))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return S3Server(self.endpoint_url, key["AccessKeyId"], key["SecretAccessKey"])
+
     def new_bucket(self) -> str:
         """Create an empty bucket and give its name."""
         name = f"test-{secrets.token_hex(6)}"
@@ -74,14 +82,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def enforcing_server(log: Path) -> Iterator[tuple[S3Server, Callable[[], None]]]:
     """A server for one who may do everything, and what makes it refuse everybody else whatever no policy allows."""
     with _server(log, INITIAL_NO_AUTH_ACTION_COUNT=str(BEFORE_IT_ENFORCES)) as url:
-        anybody = S3Server(url)
-        iam = anybody.client("iam")
-        iam.create_user(UserName="root")
         everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
-        iam.put_user_policy(UserName="root", PolicyName="everything", PolicyDocument=document)
-        key = iam.create_access_key(UserName="root")["AccessKey"]
-        root = S3Server(url, key["AccessKeyId"], key["SecretAccessKey"])
+        root = S3Server(url).user("root", {"Version": "2012-10-17", "Statement": [everything]})
 
         def enforce() -> None:
             text = {"Content-Type": "text/plain"}

@@ -1,0 +1,69 @@
+"""`python -m photo_popularity.deployment manifests|policies|roles`: what servers are to be told of an environment.
+
+Which environment that is, and where its data lie, say the variables and settings that everything else goes by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+import yaml
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.database_roles import statements, statements_for_production
+from photo_popularity.deployment.manifests import manifests
+from photo_popularity.deployment.s3_policies import policy
+from photo_popularity.deployment.tasks import tasks
+from photo_popularity.domain.errors import InputError
+from resources.environment import Environment, read_environment
+from resources.identity import role_of
+
+
+def manifests_of(environment: Environment) -> Iterator[str]:
+    """For `kubectl apply --filename -`: accounts, rights, admission policy, network policy and limits."""
+    yield yaml.safe_dump_all(manifests(environment, tasks(), PIPELINE), sort_keys=False, width=110)
+
+
+def policies_of(environment: Environment) -> Iterator[str]:
+    """For S3: one policy for each task, as JSON, by the name of its role."""
+    by_role = {
+        role_of(environment, task.name): policy(task, environment, PIPELINE.file_sets.values())
+        for task in tasks()
+    }
+    yield json.dumps(by_role, indent=2) + "\n"
+
+
+def roles_of(environment: Environment) -> Iterator[str]:
+    """For `psql`, as the owner of the catalog's schema: roles, and what each may do."""
+    for statement in statements(environment, tasks()):
+        yield f"{statement};\n"
+    if environment.production:
+        yield "\n-- as the owner of production's schema\n"
+        for statement in statements_for_production(environment, tasks()):
+            yield f"{statement};\n"
+
+
+PARTS: dict[str, Callable[[Environment], Iterator[str]]] = {
+    "manifests": manifests_of,
+    "policies": policies_of,
+    "roles": roles_of,
+}
+
+
+def main() -> None:
+    """Print the part that is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m photo_popularity.deployment", description=__doc__)
+    commands = parser.add_subparsers(dest="part", required=True)
+    for name, part in PARTS.items():
+        commands.add_parser(name, help=part.__doc__, description=part.__doc__)
+    try:
+        sys.stdout.writelines(PARTS[parser.parse_args().part](read_environment()))
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

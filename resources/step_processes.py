@@ -1,0 +1,144 @@
+"""Steps as processes beside their run, each with its own task's credentials in place of the run's.
+
+Which task a step belongs to says its tag `photo_popularity/step`; a check belongs to the step that makes what it checks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+from dagster._core.executor.step_delegating import (
+    CheckStepHealthResult,
+    StepHandler,
+    StepHandlerContext,
+)
+
+from photo_popularity.domain.errors import InputError
+from resources.identity import secret_of
+from resources.pipeline import STEP_TAG
+
+SECONDS_TO_END = 30
+# its last events may still be on their way when a process has ended
+SECONDS_TO_TELL = 10
+
+
+# what each of them would import anew takes longer than most of what they do
+PRELOADED = ["photo_popularity.definitions", "dagster._cli.api"]
+PARENT_DEATH_SIGNAL = 1
+
+
+@dataclass
+class _Started:
+    process: ForkServerProcess
+    ended_at: float | None = None
+
+
+@dataclass
+class StepProcesses(StepHandler):
+    """Starts each step as a process whose environment has the credentials of its task.
+
+    `credentials` is a folder with one folder a task, `<task>-credentials`, that holds a file for each variable: what
+    Kubernetes mounts of a secret.
+    """
+
+    credentials: Path
+    _started: dict[str, _Started] = field(default_factory=dict)
+    _server: ForkServerContext = field(default_factory=lambda: get_context("forkserver"))
+
+    def __post_init__(self) -> None:
+        self._server.set_forkserver_preload(PRELOADED)
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return "StepProcesses"
+
+    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
+        """Start the step's process; InputError when nothing is known of its task."""
+        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        task = step_handler_context.step_tags[step][STEP_TAG]
+        variables = self._variables_of(str(task))
+        yield dg.DagsterEvent.step_worker_starting(
+            step_handler_context.get_step_context(step),
+            message=f"Starting a process for {step} with the credentials of {task}.",
+            metadata={"task": dg.MetadataValue.text(str(task))},
+        )
+        command = step_handler_context.execute_step_args.get_command_args()
+        process = self._server.Process(target=work, args=(command, variables), name=step)
+        process.start()
+        self._started[step] = _Started(process)
+
+    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
+        """Whether the step's process is alive, or has ended as one that tells its end."""
+        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        its = self._started.get(step)
+        if its is None:
+            return CheckStepHealthResult.unhealthy("it was a process of a run worker that has ended")
+        status = its.process.exitcode
+        if status is None:
+            return CheckStepHealthResult.healthy()
+        its.ended_at = its.ended_at or time.monotonic()
+        if time.monotonic() - its.ended_at < SECONDS_TO_TELL:
+            return CheckStepHealthResult.healthy()
+        return CheckStepHealthResult.unhealthy(_how_it_ended(status))
+
+    def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
+        """Interrupt the step's process, and kill it when it does not end."""
+        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        its = self._started.get(step)
+        if its is None or not its.process.is_alive():
+            return
+        yield dg.DagsterEvent.engine_event(
+            step_handler_context.get_step_context(step),
+            f"Interrupting the process of {step}.",
+            EngineEventData(),
+        )
+        os.kill(its.process.pid or 0, signal.SIGINT)
+        its.process.join(SECONDS_TO_END)
+        if its.process.is_alive():
+            its.process.kill()
+            its.process.join()
+
+    def _variables_of(self, task: str) -> Mapping[str, str]:
+        """The environment of the run with the task's own credentials, and nobody else's."""
+        folder = self.credentials / secret_of(task)
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: the task {task} has no credentials here; give it a file for each variable"
+            )
+        everybodys = {file.name for file in self.credentials.glob("*/*")}
+        inherited = {name: value for name, value in os.environ.items() if name not in everybodys}
+        # Kubernetes keeps the files themselves in hidden folders
+        files = (file for file in folder.iterdir() if not file.name.startswith("."))
+        return inherited | {file.name: file.read_text().strip() for file in files}
+
+
+def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """What the process of a step does: Dagster's own command, with these variables and no others."""
+    # it is to end with its run worker, whatever ends that
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    os.environ.clear()
+    os.environ.update(variables)
+    from dagster._cli.api import api_cli
+
+    _, _, *arguments = command
+    sys.exit(api_cli.main(args=arguments, standalone_mode=False))
+
+
+def _how_it_ended(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "its process was killed, as the system does when memory runs out"
+    if status < 0:
+        return f"its process ended by {signal.Signals(-status).name}"
+    return f"its process ended with exit status {status} and without a word"

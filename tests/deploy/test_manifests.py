@@ -1,0 +1,84 @@
+"""Manifests are what Kubernetes takes, agree with the pipeline, and the cluster refuses what they do not allow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from photo_popularity.definitions import PIPELINE, build_defs
+from photo_popularity.deployment.manifests import Manifest, accounts_of_ops, manifests
+from photo_popularity.deployment.tasks import tasks
+from resources.environment import Environment
+from resources.identity import account_of, secret_of
+from resources.pipeline import STEP_TAG
+from resources.pods import POD_TAG
+
+VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
+PRODUCTION = Environment("production", "ops", Path("/home"))
+STAGING = Environment("staging", "ann", Path("/home"))
+
+
+def all_of(environment: Environment) -> list[Manifest]:
+    return manifests(environment, tasks(), PIPELINE)
+
+
+def tags_of_ops() -> dict[str, Mapping[str, Any]]:
+    """The tags of each op as Dagster has them."""
+    job = build_defs(PRODUCTION).resolve_implicit_global_asset_job_def()
+    return {node.name: node.definition.tags for node in job.graph.nodes}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("environment", [PRODUCTION, STAGING], ids=lambda place: place.name)
+def test_every_manifest_is_valid_under_every_supported_release(
+    version: str, environment: Environment
+) -> None:
+    for manifest in all_of(environment):
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_dagster_tags_and_the_clusters_policy_name_the_same_accounts() -> None:
+    tags = tags_of_ops()
+    assert accounts_of_ops(PIPELINE) == {op: account_of(its[STEP_TAG]) for op, its in tags.items()}
+    in_pods = {op: json.loads(its[POD_TAG]) for op, its in tags.items() if POD_TAG in its}
+    assert set(in_pods) == {
+        "photo_content",
+        "cat_dog_scores",
+        "log_signals",
+        "popularity_model",
+        "model_evaluation",
+    }
+    for op, config in in_pods.items():
+        assert config["pod_spec_config"]["service_account_name"] == accounts_of_ops(PIPELINE)[op]
+        [given] = config["container_config"]["env_from"]
+        assert given["secret_ref"]["name"] == secret_of(op)
+
+
+def test_there_is_an_account_for_each_task_and_for_each_duty() -> None:
+    accounts = {m["metadata"]["name"] for m in all_of(PRODUCTION) if m["kind"] == "ServiceAccount"}
+    assert accounts == {*(account_of(task.name) for task in tasks()), "run-worker", "daemon"}
+
+
+def test_environments_share_no_object() -> None:
+    def names(environment: Environment) -> set[tuple[str, ...]]:
+        metadata = [(m["kind"], m["metadata"]) for m in all_of(environment)]
+        return {(kind, its.get("namespace", ""), its["name"]) for kind, its in metadata}
+
+    assert not names(PRODUCTION) & names(STAGING)
+    assert not names(STAGING) & names(Environment("staging", "ben", Path("/home")))
+
+
+def test_only_those_who_work_with_jobs_can_reach_the_api() -> None:
+    with_token = {
+        m["metadata"]["name"]
+        for m in all_of(PRODUCTION)
+        if m["kind"] == "ServiceAccount" and m["automountServiceAccountToken"]
+    }
+    assert with_token == {"run-worker", "daemon"}
+    [binding] = [m for m in all_of(PRODUCTION) if m["kind"] == "RoleBinding"]
+    assert {subject["name"] for subject in binding["subjects"]} == with_token
