@@ -65,6 +65,8 @@ class Access:
         self._store = store
         self.administrator_token = secrets.token_urlsafe(24)
         self._users = {self.administrator_token: ADMINISTRATOR}
+        # who has asked for what, and was allowed to: the verbs that a role needs
+        self.used: set[tuple[str, str, str]] = set()
 
     def token(self, namespace: str, account: str) -> str:
         """A new token of a service account, which need not exist."""
@@ -87,6 +89,7 @@ class Access:
     def require(self, user: User, attempt: Attempt) -> None:
         """Return if roles allow it, else refuse."""
         if self.allows(user, attempt):
+            self.used.add((user.name, attempt.verb, f"{attempt.path}.{attempt.resource.group}".rstrip(".")))
             return
         where = f'in the namespace "{attempt.namespace}"' if attempt.namespace else "at the cluster scope"
         raise forbidden(

@@ -78,8 +78,9 @@ class PodLife:
             self._change(partial(mark_deleted, grace=0))
             self._node.registry.let_go(PODS, self._pod, "")
         except PodGone:
-            for container in self.containers.values():
-                container.kill()
+            if not self._works_on():
+                for container in self.containers.values():
+                    container.kill()
 
     def _start(self) -> bool:
         """Start the pod's processes, as soon as all that they need is there; whether they run."""
@@ -158,7 +159,7 @@ class PodLife:
             self._delete()
             return
         self._is_lost = fault.kind == "NodeLost"
-        if not (self._is_lost and fault.process_survives):
+        if not self._works_on():
             for container in self.containers.values():
                 container.kill()
         if fault.kind == "Evicted":
@@ -234,6 +235,10 @@ class PodLife:
             if self._node.stopping.wait(TICK_SECONDS):
                 raise PodGone
         return True
+
+    def _works_on(self) -> bool:
+        """Whether the pod's processes outlive it, on a node that nobody reaches."""
+        return self._is_lost and self._fault is not None and self._fault.process_survives
 
     def _all_ended(self) -> bool:
         return all(container.exit_code() is not None for container in self.containers.values())
