@@ -91,24 +91,25 @@ class KubernetesDagster:
         return True
 
     def words(self, run_id: str) -> list[str]:
-        """What the run's history says, event by event, with each error's message."""
-        said = []
-        for entry in self.instance.all_logs(run_id):
-            event = entry.dagster_event
-            if event is None:
-                continue
-            data = event.event_specific_data
-            error = getattr(data, "error", None)
-            said.append(
-                f"{event.event_type_value}: {event.message or ''} {error.message if error else ''}".strip()
-            )
-        return said
+        """What the run's history says, event by event, each error with what caused it."""
+        events = (entry.dagster_event for entry in self.instance.all_logs(run_id))
+        return [words_of(event) for event in events if event is not None]
 
     def seconds(self, run_id: str) -> float:
         """How long the run took, from its start to its end."""
         stats = self.instance.get_run_stats(run_id)
         began = getattr(stats, "launch_time", None) or 0
         return (getattr(stats, "end_time", None) or time.time()) - began
+
+
+def words_of(event: dg.DagsterEvent) -> str:
+    """An event's type, its message, and the messages of its error and of what caused that."""
+    words = [f"{event.event_type_value}:", event.message or ""]
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None:
+        words.append(error.message.strip())
+        error = error.cause
+    return " ".join(filter(None, words))
 
 
 def program(name: str) -> str:

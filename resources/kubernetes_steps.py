@@ -1,0 +1,165 @@
+"""Steps as Kubernetes Jobs that say why they died, and that nobody waits for in vain.
+
+Dagster's own handler tells a failed Job from one that is not, and nothing more: it waits for ever for a pod that never comes,
+and names no reason. What is used of its inner parts is used here alone; the launch and the end of a step stay its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dagster import DagsterEvent, DagsterEventType, Executor
+from dagster._core.executor.step_delegating import (
+    CheckStepHealthResult,
+    StepDelegatingExecutor,
+    StepHandler,
+    StepHandlerContext,
+)
+from dagster_k8s.executor import K8sStepHandler
+from kubernetes.client import ApiException  # type: ignore[import-untyped]
+
+from resources.pod_reasons import Manifest, latest, reason_of, reason_without_pod, text
+
+START_SECONDS = 600.0
+CHECK_SECONDS = 5
+ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step's Job as the API has it now, with its pods and what was said of both."""
+
+    name: str
+    manifest: Manifest
+    pods: Sequence[Manifest]
+    events: Sequence[Manifest]
+    pod_events: Sequence[Manifest]
+
+
+@dataclass
+class WatchedStepHandler(StepHandler):
+    """Launches and ends steps as `inner` does, and knows of each whether it lives, and if not, why.
+
+    A step whose pod does not run `start_seconds` after it was first looked for has failed, and its Job is deleted, so
+    that it cannot start later, beside its own second attempt.
+    """
+
+    inner: K8sStepHandler
+    start_seconds: float = START_SECONDS
+    _waiting_since: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """How Dagster's events call the handler."""
+        return "WatchedStepHandler"
+
+    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
+        """Create the step's Job."""
+        return self.inner.launch_step(step_handler_context)
+
+    def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
+        """Delete the step's Job and pod."""
+        return self.inner.terminate_step(step_handler_context)
+
+    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
+        """Whether the step may still come to its end by itself; if not, why."""
+        name = self.inner._get_k8s_step_job_name(step_handler_context)
+        namespace = self.inner._get_container_context(step_handler_context).namespace
+        job = self._read(name, namespace)
+        reason = f"Job {name} was deleted, by none of Dagster's doing." if job is None else self._wrong(job)
+        # looked up after the Job: what a process reports, it reports before it ends
+        if reason is None or has_ended(step_handler_context):
+            return CheckStepHealthResult.healthy()
+        self.inner._api_client.delete_job(job_name=name, namespace=namespace)
+        return CheckStepHealthResult.unhealthy(reason)
+
+    def _wrong(self, job: Job) -> str | None:
+        """What is wrong with a step's Job; None while all may be well."""
+        status = job.manifest.get("status") or {}
+        if status.get("failed"):
+            return failure(job)
+        if status.get("succeeded"):
+            return f"Job {job.name} has ended, but the step has not reported its end."
+        if any((pod.get("status") or {}).get("phase") == "Running" for pod in job.pods):
+            self._waiting_since.pop(job.name, None)
+            return None
+        waited = time.monotonic() - self._waiting_since.setdefault(job.name, time.monotonic())
+        if waited < self.start_seconds:
+            return None
+        return f"{not_running(job)} Nothing ran within {self.start_seconds:.0f} seconds."
+
+    def _read(self, name: str, namespace: str | None) -> Job | None:
+        """The Job with all that belongs to it; None if it is gone. Needs the verbs that Dagster needs, and no others."""
+        client = self.inner._api_client
+        plain = client.core_api.api_client.sanitize_for_serialization
+        try:
+            manifest = plain(client.batch_api.read_namespaced_job_status(name, namespace))
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+        def events_of(item: str) -> list[Manifest]:
+            found = client.core_api.list_namespaced_event(
+                namespace, field_selector=f"involvedObject.name={item}"
+            )
+            listed: list[Manifest] = plain(found.items)
+            return listed
+
+        pods: list[Manifest] = plain(client.get_pods_in_job(name, namespace))
+        events = events_of(name)
+        named = {text(pod["metadata"], "name") for pod in pods} or pods_once_made(events)
+        return Job(name, manifest, pods, events, [event for pod in named for event in events_of(pod)])
+
+
+def failure(job: Job) -> str:
+    """Why a Job has failed: what its pod says, or what was said of a pod that is gone."""
+    for pod in job.pods:
+        if reason := reason_of(pod, job.pod_events):
+            return reason
+    if job.pod_events:
+        last = latest(job.pod_events)
+        said = f"{text(last, 'reason')}: {text(last, 'message')}"
+        return f"The pod of Job {job.name} is gone, deleted by somebody or with its node; last was said of it: {said}"
+    conditions = (job.manifest.get("status") or {}).get("conditions") or [{}]
+    return f"Job {job.name} has failed, and has no pod: {text(conditions[-1], 'message')}"
+
+
+def not_running(job: Job) -> str:
+    """Why no pod of a Job runs yet."""
+    for pod in job.pods:
+        return reason_of(pod, job.pod_events) or f"Pod {text(pod['metadata'], 'name')} is still being made."
+    reason = reason_without_pod(job.events)
+    return (
+        reason or f"Job {job.name} has no pod, and nobody says why: Kubernetes's Job controller may be down."
+    )
+
+
+def pods_once_made(events: Sequence[Manifest]) -> set[str]:
+    """The names of the pods that a Job's controller says it has created."""
+    made = (event for event in events if event.get("reason") == "SuccessfulCreate")
+    return {text(event, "message").rpartition(" ")[2] for event in made}
+
+
+def has_ended(context: StepHandlerContext) -> bool:
+    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
+    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
+    state = context.execute_step_args.known_state
+    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
+    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
+    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
+    return len(ends) > earlier
+
+
+def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDelegatingExecutor:
+    """What `k8s_job_executor` makes, with a handler that looks after its Jobs, and looks more often."""
+    if not isinstance(executor, StepDelegatingExecutor):
+        raise TypeError(f"watched() takes what k8s_job_executor makes, not a {type(executor).__name__}.")
+    inner = executor._step_handler
+    if not isinstance(inner, K8sStepHandler):
+        raise TypeError(f"watched() takes what k8s_job_executor makes, not an executor with a {inner.name}.")
+    executor._step_handler = WatchedStepHandler(inner, start_seconds)
+    executor._check_step_health_interval_seconds = CHECK_SECONDS
+    return executor

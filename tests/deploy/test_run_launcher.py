@@ -1,0 +1,205 @@
+"""Runs and steps as Kubernetes Jobs, for real, on the test's API server: what ends them, and what their history says of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from dagster import DagsterRunStatus
+
+from tests.services.kubernetes_api.faults import PodFault, PodFaultKind
+from tests.services.kubernetes_api.objects import JOBS, PODS, Object
+from tests.services.kubernetes_dagster import (
+    NAMESPACE,
+    RULES,
+    KubernetesDagster,
+    kubernetes_dagster,
+)
+from tests.services.postgres import PostgresServer
+
+pytest.importorskip("dagster_k8s")
+pytestmark = pytest.mark.postgres
+
+LONG, START_TIMEOUT_SECONDS = 45.0, 30
+WORKER = {"app.kubernetes.io/component": "run_worker"}
+HEAVY = {"dagster/op": "heavy"}
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run that something happens to."""
+
+    job: str
+    fault: PodFaultKind | None = None
+    of: Mapping[str, str] = field(default_factory=dict)
+    once_printed: str = ""
+    seconds: float = 0
+    step: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    without_pods: bool = False
+
+
+NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
+STARTED, LAUNCHED = "STEP_START", 'Executing step "heavy"'
+NIGHTS = {
+    "undisturbed": Night("cared_for"),
+    "out of memory, not watched": Night("plain", "OOMKilled", HEAVY, STARTED, LONG),
+    "no account, not watched": Night("plain", step=NOBODY),
+    "out of memory": Night("cared_for", "OOMKilled", HEAVY, STARTED, LONG),
+    "out of memory once": Night("cared_for_with_retry", "OOMKilled", {"dagster/op": "stubborn"}, STARTED),
+    "evicted": Night("cared_for", "Evicted", HEAVY, STARTED, LONG),
+    "no account": Night("cared_for", step=NOBODY),
+    "no image": Night("cared_for", "ImagePullBackOff", HEAVY),
+    "no room": Night("cared_for", "Unschedulable", HEAVY),
+    "no controller": Night("cared_for", without_pods=True),
+    "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG),
+    "worker out of memory": Night("plain", "OOMKilled", WORKER, LAUNCHED, LONG),
+    "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
+}
+
+
+@dataclass(frozen=True)
+class Nights:
+    """All runs of the module, launched together: waiting for a fault to be noticed costs no time of the machine."""
+
+    dagster: KubernetesDagster
+    run_ids: Mapping[str, str]
+
+    def end(self, name: str) -> DagsterRunStatus:
+        """How the run has ended."""
+        return self.dagster.wait(self.run_ids[name], 240)
+
+    def said(self, name: str, event_type: str) -> str:
+        """What the run's events of a type say."""
+        words = self.dagster.words(self.run_ids[name])
+        return "\n".join(text for text in words if text.startswith(f"{event_type}:"))
+
+    def pods(self, name: str, op: str = "heavy") -> list[Object]:
+        """The pods of one of the run's steps."""
+        wanted = {"dagster/run-id": self.run_ids[name], "dagster/op": op}
+        pods = self.dagster.api.items(PODS, NAMESPACE)
+        return [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
+
+
+@pytest.fixture(scope="module")
+def nights(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    monitoring = {
+        "start_timeout_seconds": START_TIMEOUT_SECONDS,
+        "poll_interval_seconds": 2,
+        "max_resume_run_attempts": 0,
+    }
+    database = postgres_server.new_database()
+    folder = tmp_path_factory.mktemp("kubernetes")
+    with kubernetes_dagster(folder, database, "tests.deploy.two_steps", monitoring=monitoring) as dagster:
+
+        def launch(night: Night) -> str:
+            run_id = str(uuid.uuid4())
+            labels = {"dagster/run-id": run_id, **night.of}
+            if night.fault:
+                dagster.api.faults.order(PodFault(night.fault, labels, once_printed=night.once_printed))
+            if night.without_pods:
+                dagster.api.faults.leave_without_pods(**labels, **HEAVY)
+            config: dict[str, Any] = {}
+            if night.seconds:
+                config["ops"] = {"heavy": {"config": {"seconds": night.seconds}}}
+            if night.step:
+                config["execution"] = {"config": {"per_step_k8s_config": {"heavy": night.step}}}
+            return dagster.launch(night.job, config, run_id, night.tags)
+
+        with ThreadPoolExecutor(2) as pool:
+            run_ids = dict(zip(NIGHTS, pool.map(launch, NIGHTS.values()), strict=True))
+        yield Nights(dagster, run_ids)
+    postgres_server.drop(database)
+
+
+def test_a_run_and_its_steps_are_pods_that_run_for_real(nights: Nights) -> None:
+    assert nights.end("undisturbed") == DagsterRunStatus.SUCCESS
+    assert len(nights.pods("undisturbed")) == len(nights.pods("undisturbed", "light")) == 1
+    run_id = nights.run_ids["undisturbed"]
+    assert (nights.dagster.home / f"{run_id}.trace").read_text() == "began\nended\n"
+
+
+def test_each_process_asks_with_the_token_of_its_own_account_and_for_what_its_role_has(
+    nights: Nights,
+) -> None:
+    for name in NIGHTS:
+        if name != "no account, not watched":
+            nights.end(name)
+    allowed = {
+        (verb, f"{resource}.{group}".rstrip("."))
+        for rule in RULES
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+        for group in rule["apiGroups"]
+    }
+    used = nights.dagster.api.access.used
+    assert {user for user, _, _ in used} == {
+        f"system:serviceaccount:{NAMESPACE}:{account}" for account in ("daemon", "run-worker")
+    }
+    assert {(verb, path) for _, verb, path in used} <= allowed
+
+
+def test_dagsters_own_executor_hides_that_a_step_ran_out_of_memory(nights: Nights) -> None:
+    assert nights.end("out of memory, not watched") == DagsterRunStatus.FAILURE
+    said = nights.said("out of memory, not watched", "STEP_FAILURE")
+    assert "Discovered failed Kubernetes job" in said
+    assert "OOMKilled" not in said
+
+
+def test_dagsters_own_executor_waits_for_a_pod_that_its_watched_twin_has_given_up(nights: Nights) -> None:
+    nights.end("no account")
+    run_id = nights.run_ids["no account, not watched"]
+    assert nights.dagster.status(run_id) == DagsterRunStatus.STARTED
+    assert nights.said("no account, not watched", "STEP_FAILURE") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("out of memory", "took more memory than its node had: it has no limit (OOMKilled)"),
+        ("evicted", "was evicted by its node: The node was low on resource: memory."),
+        ("no account", 'error looking up service account night/nobody: serviceaccount "nobody" not found'),
+        ("no image", "Image photos:1 of pod"),
+        ("no room", "(Unschedulable): 0/1 nodes are available: 1 Insufficient memory."),
+        ("no controller", "has no pod, and nobody says why"),
+        ("node lost", "was given up because its node node-1 was lost or tainted"),
+    ],
+)
+def test_a_watched_step_fails_with_the_true_reason(nights: Nights, name: str, words: str) -> None:
+    assert nights.end(name) == DagsterRunStatus.FAILURE
+    assert words in nights.said(name, "STEP_FAILURE")
+    assert words in nights.said(name, "PIPELINE_FAILURE")
+
+
+@pytest.mark.parametrize("name", ["no image", "no room", "no controller", "no account"])
+def test_what_was_given_up_cannot_start_later(nights: Nights, name: str) -> None:
+    nights.end(name)
+    assert nights.dagster.until(lambda: not nights.pods(name))
+    wanted = {"dagster/run-id": nights.run_ids[name], **HEAVY}
+    jobs = nights.dagster.api.items(JOBS, NAMESPACE)
+    assert not [job for job in jobs if wanted.items() <= job["metadata"]["labels"].items()]
+    assert not (nights.dagster.home / f"{nights.run_ids[name]}.trace").exists()
+
+
+def test_a_step_that_ran_out_of_memory_is_tried_again_where_its_policy_says_so(nights: Nights) -> None:
+    assert nights.end("out of memory once") == DagsterRunStatus.SUCCESS
+    assert "(OOMKilled)" in nights.said("out of memory once", "STEP_UP_FOR_RETRY")
+
+
+def test_the_launcher_says_what_killed_a_runs_own_pod(nights: Nights) -> None:
+    assert nights.end("worker out of memory") == DagsterRunStatus.FAILURE
+    assert "Terminated with exit code 137: OOMKilled" in nights.said(
+        "worker out of memory", "PIPELINE_FAILURE"
+    )
+
+
+def test_a_run_whose_own_pod_is_refused_times_out_with_the_reason(nights: Nights) -> None:
+    assert nights.end("worker without account") == DagsterRunStatus.FAILURE
+    said = nights.said("worker without account", "PIPELINE_FAILURE")
+    assert f"Run timed out due to taking longer than {START_TIMEOUT_SECONDS} seconds to start." in said
+    assert 'serviceaccount "nobody" not found' in said
