@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from photo_popularity.domain.errors import InputError
+from photo_popularity.text import counted
 from resources.environment import Environment, read_environment
 from resources.errors import SourceUnavailable
 from resources.settings import write_settings_file
@@ -311,6 +312,37 @@ def train_classifier(
     for file, reason in card["skipped"].items():
         typer.echo(f"skipped {file}: {reason}", err=True)
     typer.echo(f"wrote {path}; the next run scores every photo with it")
+
+
+@app.command()
+def upgrade(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be made; change nothing.")
+    ] = False,
+    env: Annotated[str | None, typer.Option(help="local, staging or production.")] = None,
+) -> None:
+    """Make the changes of the catalog after which older releases cannot use it any more; stop these before."""
+    from resources.outputs import read_outputs
+    from resources.table_storage import life_of
+
+    catalog = read_outputs(_environment(env)).catalog
+    lacked = catalog.lacked()
+    if not lacked:
+        typer.echo(f"the catalog {catalog.place} has every version that this release knows: nothing to do")
+        return
+    typer.echo(f"the catalog {catalog.place} lacks:")
+    for one in lacked:
+        typer.echo(f"  {one}{', and older releases fail from then on' if one.breaking else ''}")
+    if dry_run:
+        return
+    at_work = [run for run in catalog.unfinished_runs() if catalog.locks.is_held(life_of(run))]
+    if at_work:
+        raise InputError(
+            f"{counted(len(at_work), 'run')} at work ({at_work[0]}); wait or stop them, then upgrade"
+        )
+    for one in catalog.contract():
+        typer.echo(f"made {one}")
+    typer.echo("the catalog has every version that this release knows")
 
 
 @app.command()

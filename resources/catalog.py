@@ -32,7 +32,8 @@ from resources.catalog_records import (
     output_values,
     tables,
 )
-from resources.databases import database_url, open_to_read, open_to_write, sqlite_file
+from resources.catalog_versions import VERSIONS, CatalogVersions, Version, Versions
+from resources.databases import database_url, open_to_read, open_to_write, sqlite_file, told
 from resources.garbage import no_search_for_garbage
 from resources.json_object import JsonObject
 from resources.locks import FileLocks, Locks, ServerLocks
@@ -43,15 +44,17 @@ ROWS_AT_ONCE = 10_000
 # SQLite joins 64, and one of them is the source
 TABLES_IN_A_JOIN = 60
 KILLED = "its process ended without a word"
-# any number that nobody else locks
-CREATION_LOCK = 7_406_858_017
 
 
 class PublishedOutputs:
-    """The current outputs in another environment's catalog: only ever read, and none while it does not exist."""
+    """The current outputs in another environment's catalog: only ever read, and none while it does not exist.
 
-    def __init__(self, url: str, *, schema: str | None = None) -> None:
+    It may be of an older release, or of a newer one that has broken nothing.
+    """
+
+    def __init__(self, url: str, *, schema: str | None = None, versions: Versions = VERSIONS) -> None:
         self._url, self._schema, self._tables = database_url(url), schema, tables(schema)
+        self._versions = CatalogVersions(self._tables, _place(self._url, schema), versions)
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -63,16 +66,19 @@ class PublishedOutputs:
         if not self._has(table):
             return {}
         with self._engine.connect() as connection:
-            query = _outputs_of(table, asset, table.c.partition).where(~table.c.withdrawn)
+            lacking = self._versions.lacking(connection, table)
+            query = _outputs_of(table, asset, table.c.partition, lacking=lacking).where(~table.c.withdrawn)
             with no_search_for_garbage():
                 return {partition: output_of(values) for partition, *values in connection.execute(query)}
 
     def made_before(self, asset: str, wanted: Collection[str]) -> dict[str, Remembered]:
         """See `Catalog.made_before`."""
-        if not self._has(self._tables.memo):
+        memo = self._tables.memo
+        if not self._has(memo):
             return {}
         with self._engine.connect() as connection:
-            return _remembered(connection, self._tables.memo, asset, wanted)
+            lacking = self._versions.lacking(connection, memo)
+            return _remembered(connection, memo, asset, wanted, lacking=lacking)
 
     def _has(self, table: sa.Table) -> bool:
         file = sqlite_file(self._url)
@@ -82,36 +88,51 @@ class PublishedOutputs:
 
 
 class Catalog:
-    """The catalog of one environment, on SQLite or PostgreSQL; its tables are made on first use.
+    """The catalog of one environment, on SQLite or PostgreSQL; its tables are made, or expanded, on first use.
 
     Outputs that this environment has not made itself are those of `published` (production's, for a staging one).
     """
 
     def __init__(
-        self, url: str, *, schema: str | None = None, published: PublishedOutputs | None = None
+        self,
+        url: str,
+        *,
+        schema: str | None = None,
+        published: PublishedOutputs | None = None,
+        versions: Versions = VERSIONS,
     ) -> None:
         self._url, self._schema, self._published = database_url(url), schema, published
         self._tables = tables(schema)
+        self._versions = CatalogVersions(self._tables, _place(self._url, schema), versions)
         self._current, self._executions = self._tables.current, self._tables.executions
         self._memo, self._untold = self._tables.memo, self._tables.untold
 
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = open_to_write(self._url)
-        # who may only work with the tables may not even ask for them to be made
-        if self._schema and sa.inspect(engine).has_table(self._untold.name, schema=self._schema):
-            return engine
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # "if not exists" alone fails when two processes ask at once
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-            if self._schema:
-                connection.execute(sa.schema.CreateSchema(self._schema, if_not_exists=True))
-            for table in self._tables.metadata.sorted_tables:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-                for index in table.indexes:
-                    connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+        self._versions.expand(engine)
         return engine
+
+    @property
+    def place(self) -> str:
+        """Where the catalog is, as a person may read it."""
+        return self._versions.place
+
+    def lacked(self) -> list[Version]:
+        """The versions that it lacks of those that this release knows, without making any; all while it is not there."""
+        file = sqlite_file(self._url)
+        if file is not None and not file.exists():
+            return list(self._versions.known)
+        engine = open_to_read(self._url)
+        try:
+            with engine.connect() as connection:
+                return self._versions.lacked(connection)
+        finally:
+            engine.dispose()
+
+    def contract(self) -> Iterator[Version]:
+        """Make what only `photo-popularity upgrade` makes, one version after the other: older releases fail from then on."""
+        return self._versions.contract(self._engine)
 
     def current(self, asset: str, within: Collection[str] | None = None) -> dict[str, Output]:
         """The current output of each partition of the asset, or of those `within`."""
@@ -440,12 +461,21 @@ class Catalog:
         _write(connection, self._memo, [row for _, row in sorted(rows.items())])
 
 
+def _place(url: sa.URL, schema: str | None) -> str:
+    return f"{told(url)}, schema {schema}" if schema else told(url)
+
+
 def _remembered(
-    connection: sa.Connection, memo: sa.Table, asset: str, wanted: Collection[str]
+    connection: sa.Connection,
+    memo: sa.Table,
+    asset: str,
+    wanted: Collection[str],
+    *,
+    lacking: Collection[str] = (),
 ) -> dict[str, Remembered]:
     found: dict[str, Remembered] = {}
     for chunk in _chunks(sorted(wanted)):
-        query = _outputs_of(memo, asset, memo.c.made_from, memo.c.partition).where(
+        query = _outputs_of(memo, asset, memo.c.made_from, memo.c.partition, lacking=lacking).where(
             memo.c.made_from.in_(chunk)
         )
         for origin, partition, *values in connection.execute(query):
@@ -453,9 +483,12 @@ def _remembered(
     return found
 
 
-def _outputs_of(table: sa.Table, asset: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """These columns of an asset's rows, and then those of its outputs."""
-    return sa.select(*columns, *(table.c[name] for name in OUTPUT_COLUMNS)).where(table.c.asset == asset)
+def _outputs_of(
+    table: sa.Table, asset: str, *columns: sa.ColumnElement[Any], lacking: Collection[str] = ()
+) -> sa.Select[Any]:
+    """These columns of an asset's rows, and then those of its outputs; null for what the table is `lacking`."""
+    its = (sa.null() if name in lacking else table.c[name] for name in OUTPUT_COLUMNS)
+    return sa.select(*columns, *its).where(table.c.asset == asset)
 
 
 def _as_made(current: Mapping[str, sa.FromClause], expected: Expected) -> sa.ColumnElement[bool]:

@@ -116,10 +116,11 @@ class Tables:
     memo: sa.Table
     executions: sa.Table
     untold: sa.Table
+    versions: sa.Table
 
 
 def tables(schema: str | None) -> Tables:
-    """The tables in that schema; None for the database's default one."""
+    """The tables in that schema, as `catalog_versions.VERSIONS` makes them; None for the database's default one."""
     metadata = sa.MetaData(schema=schema)
     current = sa.Table(
         "current_outputs",
@@ -166,7 +167,17 @@ def tables(schema: str | None) -> Tables:
         sa.Column("partition", sa.Text, primary_key=True),
         sa.Column("run_id", sa.Text, nullable=False, index=True),
     )
-    return Tables(metadata, current, memo, executions, untold)
+    # see `catalog_versions.py`: it changes no more, or an older release could not tell what it stands before
+    versions = sa.Table(
+        "catalog_versions",
+        metadata,
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("breaking", sa.Boolean, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("made_at", sa.Text, nullable=False),
+    )
+    return Tables(metadata, current, memo, executions, untold, versions)
 
 
 def _output_columns() -> list[sa.Column[Any]]:
