@@ -36,6 +36,8 @@ class CatalogTable:
 def _models(reader: OutputReader) -> list[dict[str, Any]]:
     rows = []
     for day, output in sorted(reader.catalog.current(MODEL).items()):
+        if output.is_lost:
+            continue
         card = json.loads(reader.read(beside(output, ".json")))
         span = card.get("trained_on", {})
         rows.append(

@@ -315,6 +315,32 @@ def train_classifier(
 
 
 @app.command()
+def verify(
+    all_lost: Annotated[
+        bool, typer.Option("--all-lost", help="Believe it also when not one file is there.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is lost.")] = False,
+    env: Annotated[str | None, typer.Option(help="local, staging or production.")] = None,
+) -> None:
+    """Look whether the files of all current outputs are there; what is lost is made again by the next night."""
+    from photo_popularity.catalog_tables import ASSETS
+    from resources.lost_files import find_lost, record_lost
+    from resources.outputs import read_outputs
+
+    environment = _environment(env)
+    reader = read_outputs(environment)
+    lost = find_lost(reader, environment.label, ASSETS, may_be_all=all_lost)
+    for asset, its in lost.items():
+        keys = sorted(its)
+        typer.echo(f"{asset:<22} {len(keys):>9,} lost: {keys[0]}{f' … {keys[-1]}' if keys[1:] else ''}")
+    if not lost:
+        typer.echo(f"every file of {environment.label} is there")
+    elif not dry_run:
+        record_lost(reader.catalog, lost)
+        typer.echo("they are made again by the next night; of earlier nights by photo-popularity backfill")
+
+
+@app.command()
 def upgrade(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what would be made; change nothing.")

@@ -74,7 +74,7 @@ def _open_tables(connection: DuckDBPyConnection, reader: OutputReader, names: li
     allowed: list[str] = []
     for name in names:
         outputs = reader.catalog.current(name) if name in SCHEMAS else {}
-        made = {key: output for key, output in sorted(outputs.items()) if not output.quarantined}
+        made = {key: o for key, o in sorted(outputs.items()) if not o.quarantined and not o.is_lost}
         urls = list(dict.fromkeys(reader.url(output) for output in made.values()))
         if any("://" in url for url in urls) and not any("://" in url for url in allowed):
             # every environment's object store is the same, with other credentials at most

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from resources.catalog_records import (
+    NOTHING,
     OUTPUT_COLUMNS,
     QUARANTINED,
     REJECTED,
@@ -242,6 +243,11 @@ class Catalog:
         """Make these the current outputs of their partitions."""
         with self._engine.begin() as connection:
             self._upsert(connection, asset, outputs, withdrawn=False)
+
+    def look_again(self, source: str, partitions: Collection[str]) -> None:
+        """Have these files hashed at the next look, also where their size and time are as they were."""
+        seen = self.current(source, partitions)
+        self.set_current(source, {key: output._replace(detail=NOTHING) for key, output in seen.items()})
 
     def restore(self, outputs: Mapping[str, Mapping[str, Output]], run_id: str) -> None:
         """Make outputs that were made before, by asset and partition, current again for a run: all or none."""

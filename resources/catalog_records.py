@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from resources.json_object import JsonObject
 
 REJECTED, QUARANTINED = "rejected", "quarantined"
+LOST = "photo-popularity verify: its file is lost"
+"""What rejects an output whose file is not there any more."""
 
 
 NOTHING = JsonObject("{}")
@@ -43,6 +45,11 @@ class Output(NamedTuple):
     def rejected(self) -> str:
         """Which blocking check rejected it; empty while it may be built on."""
         return str(self.detail.get(REJECTED, ""))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its file is known to be gone; it is made again when its turn comes."""
+        return self.rejected == LOST
 
     @property
     def quarantined(self) -> str:

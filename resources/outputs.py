@@ -13,6 +13,8 @@ from resources.catalog_records import Output
 from resources.environment import Environment
 from resources.storage import FileStorage
 
+MODEL_SUFFIX = ".skops"
+
 
 @dataclass(frozen=True)
 class OutputReader:
@@ -26,8 +28,9 @@ class OutputReader:
         return self.files[output.environment].url(output.path)
 
     def exists(self, output: Output) -> bool:
-        """Whether the output's file is there."""
-        return self.files[output.environment].exists(output.path)
+        """Whether the output's file is there, and its card if it is a model."""
+        made = [output, beside(output, ".json")] if output.path.endswith(MODEL_SUFFIX) else [output]
+        return all(self.files[one.environment].exists(one.path) for one in made)
 
     def read(self, output: Output) -> bytes:
         """The bytes of the output's file; raises FileNotFoundError when it is not there."""
