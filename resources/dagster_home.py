@@ -10,7 +10,7 @@ import dagster as dg
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 
-INSTANCE_CONFIG = Path(__file__).resolve().parents[1] / "deploy" / "local" / "dagster.yaml"
+INSTANCE_CONFIG = Path(__file__).with_name("dagster.yaml")
 
 
 def prepare_home(environment: Environment) -> Path:
