@@ -20,7 +20,9 @@ class Attempts:
 
     def may_start(self, work: str, now: float) -> bool:
         """Whether the work is new, or its pause is over."""
-        return now >= self.requested.get(work, (0, 0.0))[1]
+        left = self.requested.get(work, (0, 0.0))[1] - now
+        # no pause is longer than the longest: the clock was ahead when it began
+        return not 0 < left <= LONGEST_PAUSE_SECONDS
 
     def with_start(self, work: str, now: float) -> Attempts:
         """The attempts after requesting the work now; what has long been done or given up is forgotten."""

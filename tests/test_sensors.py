@@ -247,6 +247,12 @@ def test_the_pause_doubles_up_to_an_hour_and_is_forgotten_when_it_is_long_over()
     assert "work" not in attempts.with_start("other", now + 3 * LONGEST_PAUSE_SECONDS).requested
 
 
+def test_a_pause_that_began_by_a_clock_ahead_of_now_keeps_nothing_waiting() -> None:
+    attempts = Attempts().with_start("work", 2_000_000.0)
+    assert not attempts.may_start("work", 2_000_000.0)
+    assert attempts.may_start("work", 1_000_000.0)
+
+
 def test_the_attempts_survive_as_a_cursor() -> None:
     attempts = Attempts().with_start("a", 10.0).with_start("b", 20.0)
     assert Attempts.from_cursor(attempts.to_cursor()) == attempts
