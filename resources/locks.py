@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,16 @@ from typing import Protocol
 import sqlalchemy as sa
 
 SECONDS_BETWEEN_TRIES = 0.2
-Release = Callable[[], None]
+
+
+class Release(Protocol):
+    """Gives back a lock that was taken."""
+
+    def __call__(self) -> None: ...
+
+    def lasts(self) -> bool:
+        """Whether the lock is still held; one of a server ends with its connection, and so when the server is restarted."""
+        ...
 
 
 class Locks(Protocol):
@@ -78,7 +88,7 @@ class FileLocks:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 try:
                     os.link(aside, path)
-                    return lambda: _give_back(path, descriptor)
+                    return _HeldFile(path, descriptor)
                 except FileExistsError:
                     os.close(descriptor)
                 finally:
@@ -91,7 +101,7 @@ class FileLocks:
                 os.close(descriptor)
                 return None
             if _is_still(path, descriptor):
-                return lambda: _give_back(path, descriptor)
+                return _HeldFile(path, descriptor)
             # whoever held it has just removed the file: this one is nobody's any more
             os.close(descriptor)
 
@@ -131,7 +141,7 @@ class ServerLocks:
         number = int.from_bytes(digest[:8], "big", signed=True)
         connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
         if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(number))):
-            return lambda: _unlock(connection, number)
+            return _HeldOnServer(connection, number)
         connection.close()
         return None
 
@@ -157,15 +167,36 @@ def _is_still(path: Path, descriptor: int) -> bool:
     return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
 
-def _give_back(path: Path, descriptor: int) -> None:
-    path.unlink(missing_ok=True)
-    os.close(descriptor)
+@dataclass(frozen=True)
+class _HeldFile:
+    path: Path
+    descriptor: int
+
+    def __call__(self) -> None:
+        self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+    def lasts(self) -> bool:
+        return _is_still(self.path, self.descriptor)
 
 
-def _unlock(connection: sa.Connection, number: int) -> None:
-    # asked for, because the server notices the end of a connection a little later
-    with suppress(sa.exc.SQLAlchemyError):
-        connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
-    # the lock ends with its connection at the latest, which must not go back to the pool
-    connection.detach()
-    connection.close()
+@dataclass(frozen=True)
+class _HeldOnServer:
+    connection: sa.Connection
+    number: int
+
+    def __call__(self) -> None:
+        # asked for, because the server notices the end of a connection a little later
+        with suppress(sa.exc.SQLAlchemyError):
+            self.connection.execute(sa.select(sa.func.pg_advisory_unlock(self.number)))
+        # the lock ends with its connection at the latest, which must not go back to the pool
+        if not self.connection.invalidated:
+            self.connection.detach()
+        self.connection.close()
+
+    def lasts(self) -> bool:
+        try:
+            # one that is broken would connect anew by itself, without the lock
+            return not self.connection.invalidated and bool(self.connection.scalar(sa.select(1)))
+        except sa.exc.DBAPIError:
+            return False

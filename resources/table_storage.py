@@ -22,6 +22,7 @@ from photo_popularity.domain.schemas import SCHEMAS
 from resources.catalog_records import QUARANTINED, Execution, Finished, Output, Remembered, Untold, made_from
 from resources.day_bundles import DayBundles, are_worthwhile
 from resources.environment import Environment
+from resources.errors import SourceUnavailable
 from resources.garbage import no_search_for_garbage
 from resources.locks import Release, take
 from resources.output_parts import (
@@ -66,16 +67,16 @@ class TableStorage:
         self.files = outputs.files[environment.label]
         self._steps: dict[tuple[str, str], Step] = {}
         self._releases: dict[tuple[str, str], Release] = {}
-        self._alive: tuple[str, Callable[[], object]] | None = None
+        self._alive: tuple[str, Release, Callable[[], object]] | None = None
 
     def show_life(self, run_id: str) -> None:
         """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
-        if self._alive is None or self._alive[0] != run_id:
+        if self._alive is None or self._alive[0] != run_id or not self._alive[1].lasts():
             if self._alive is not None:
-                self._alive[1]()
+                self._alive[2]()
             release = self.catalog.locks.try_take(life_of(run_id))
             # at the end of the process too, or its file would stay behind
-            self._alive = (run_id, weakref.finalize(self, release)) if release else None
+            self._alive = (run_id, release, weakref.finalize(self, release)) if release else None
 
     def step(
         self,
@@ -111,6 +112,23 @@ class TableStorage:
             raise
         self._steps[run_id, name], self._releases[run_id, name] = step, release
         return step
+
+    def _hold_on(self, step: Step) -> None:
+        """Take again what was lost with its connection; SourceUnavailable when another run works on the step by now.
+
+        Whoever tries again then waits, and sees what is left to do.
+        """
+        self.show_life(step.run_id)
+        its = (step.run_id, step.declaration.name)
+        if (held := self._releases.get(its)) is None or held.lasts():
+            return
+        again = self.catalog.locks.try_take(lock_of(step.declaration.name))
+        if again is None:
+            raise SourceUnavailable(
+                f"{step.declaration.name}: the connection that kept other runs away was lost, and another run has begun"
+            )
+        held()
+        self._releases[its] = again
 
     def _new_step(
         self, run_id: str, name: str, *, keys: Sequence[str], launched_by: str, only_what_can_be: bool
@@ -529,6 +547,7 @@ class TableStorage:
                 name = partition if partition in by_name else ""
                 origin = made_from(step.fingerprint, output.inputs, name=name)
                 finished[asset][partition] = Finished(execution, output, origin)
+        self._hold_on(step)
         self.catalog.commit(finished)
         self._doubt_what_was_seen(step, next(iter(outputs.values()), {}))
         for asset, its in outputs.items():

@@ -70,6 +70,13 @@ def killed(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def end_holders(engine: sa.Engine) -> None:
+    """End the connections that hold locks of the server, as its restart does."""
+    holders = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+    with engine.connect() as connection:
+        connection.execute(sa.text(holders))
+
+
 def taken(locks: Locks, name: str) -> Release:
     release = locks.try_take(name)
     assert release is not None
@@ -214,6 +221,41 @@ def test_a_server_lock_that_was_given_back_keeps_no_connection(engine: sa.Engine
     for _ in range(30):
         taken(locks, "step-a")()
         assert not locks.is_held("step-a")
+    assert engine.pool.status().endswith("Current Checked out connections: 0")
+
+
+def test_a_lock_lasts_until_it_is_given_back(locks: Locks) -> None:
+    release = taken(locks, "step-a")
+    assert release.lasts()
+    assert release.lasts()
+    release()
+
+
+def test_a_file_lock_whose_file_somebody_has_removed_lasts_no_longer(tmp_path: Path) -> None:
+    locks = FileLocks(tmp_path)
+    release = taken(locks, "step-a")
+    (tmp_path / "step-a.lock").unlink()
+    assert not release.lasts()
+    release()
+
+
+@pytest.mark.postgres
+def test_a_server_lock_ends_with_its_connection_and_is_then_given_back_by_nobody_else(
+    engine: sa.Engine,
+) -> None:
+    """Risk: a broken connection would connect anew, and take the lock from whoever has it by now."""
+    locks = ServerLocks(lambda: engine, scope="ours")
+    lost, not_asked_for = taken(locks, "step-a"), taken(locks, "step-b")
+    end_holders(engine)
+    assert not lost.lasts()
+    assert not lost.lasts()
+    theirs = taken(locks, "step-a")
+    lost()
+    not_asked_for()
+    assert theirs.lasts()
+    assert locks.try_take("step-a") is None
+    theirs()
+    assert not locks.is_held("step-a")
     assert engine.pool.status().endswith("Current Checked out connections: 0")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from partitions.file_sets import PHOTO_FILES, Grain, buckets, by_file, by_folder
 from partitions.files import file_of
@@ -19,11 +20,13 @@ from photo_popularity.domain.errors import InputError
 from resources.catalog import Catalog
 from resources.catalog_records import Output
 from resources.environment import Environment
+from resources.errors import SourceUnavailable
 from resources.output_parts import ModelFile, Result, Row, by_partition, file_part, parts_of
 from resources.outputs import read_outputs
 from resources.pipeline import Declaration, Pipeline, Snapshot
+from resources.settings import Settings
 from resources.steps import Step
-from resources.table_storage import TableStorage
+from resources.table_storage import TableStorage, life_of, lock_of
 
 BEHAVIOR = Declaration("behavior_signals", ("behavior_signals",), {"log_files": SameKey()})
 MODEL = Declaration("popularity_model", ("popularity_model",), {"behavior_signals": Days(-1, 0)})
@@ -49,6 +52,16 @@ def a_storage(
     return TableStorage(
         read_outputs(environment), environment=environment, pipeline=pipeline, sources=sources
     )
+
+
+def end_holders(url: str) -> None:
+    """End the connections that hold locks of the server, as its restart does."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+        )
+    engine.dispose()
 
 
 def rows(*given: tuple[str, str, int]) -> pd.DataFrame:
@@ -271,6 +284,54 @@ def test_a_crash_between_file_and_catalog_leaves_the_old_version_and_is_healed(t
     assert loaded(storage, "behavior_signals")["views"].tolist() == [1]
     commit(storage, "behavior_signals", rows((day, "p1", 2)), day, run_id="run-3")
     assert loaded(storage, "behavior_signals")["views"].tolist() == [2]
+
+
+@pytest.fixture
+def storages(tmp_path: Path, postgres_url: str) -> tuple[TableStorage, TableStorage]:
+    """Two processes' storages of one environment whose catalog is on a server."""
+    environment = Environment("local", "ann", tmp_path, Settings(catalog=postgres_url))
+    sources = {"log_files": ASource(), "photo_files": ASource()}
+    mine, theirs = (
+        TableStorage(read_outputs(environment), environment=environment, pipeline=PIPELINE, sources=sources)
+        for _ in range(2)
+    )
+    return mine, theirs
+
+
+@pytest.mark.postgres
+def test_a_step_whose_lock_was_lost_takes_it_again_before_it_commits(
+    storages: tuple[TableStorage, TableStorage], postgres_url: str
+) -> None:
+    mine, theirs = storages
+    step = a_step(mine, "behavior_signals", "2026-10-01")
+    end_holders(postgres_url)
+    assert not theirs.catalog.locks.is_held(lock_of("behavior_signals"))
+    commit_step(mine, rows(("2026-10-01", "1", 5)), step, "2026-10-01")
+    assert theirs.catalog.locks.is_held(lock_of("behavior_signals"))
+    assert theirs.catalog.locks.is_held(life_of("run-1"))
+    mine.forget(step)
+    assert not theirs.catalog.locks.is_held(lock_of("behavior_signals"))
+
+
+@pytest.mark.postgres
+def test_a_step_whose_lock_another_run_has_by_now_commits_nothing_and_may_be_tried_again(
+    storages: tuple[TableStorage, TableStorage], postgres_url: str
+) -> None:
+    mine, theirs = storages
+    step = a_step(mine, "behavior_signals", "2026-10-01")
+    end_holders(postgres_url)
+    other = a_step(theirs, "behavior_signals", "2026-10-01", run_id="run-2")
+    with pytest.raises(SourceUnavailable, match="another run has begun"):
+        commit_step(mine, rows(("2026-10-01", "1", 5)), step, "2026-10-01")
+    assert mine.catalog.current("behavior_signals") == {}
+    mine.forget(step)
+    assert mine.catalog.locks.is_held(lock_of("behavior_signals"))
+    made = commit_step(theirs, rows(("2026-10-01", "1", 5)), other, "2026-10-01")
+    theirs.forget(other)
+    again = mine.step(
+        "run-1", "behavior_signals", keys=["2026-10-01"], launched_by="ann", only_out_of_date=True
+    )
+    assert again.kept == {"2026-10-01": [made["2026-10-01"]]}
 
 
 def test_a_lost_or_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
