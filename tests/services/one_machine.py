@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,13 +23,14 @@ SECONDS_TO_END = 60
 
 @dataclass
 class OneMachine:
-    """The processes of the units, by the unit's name; `folder` has their logs and what they write."""
+    """The processes of the units, by the unit's name or another; `folder` has their logs and what they write."""
 
     folder: Path
     variables: Mapping[str, str]
     code_port: int = field(default_factory=free_port)
     web_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sessions: set[int] = field(default_factory=set)
 
     @property
     def address(self) -> str:
@@ -40,11 +41,12 @@ class OneMachine:
         """What the unit's process has printed."""
         return self.folder / f"{unit}.log"
 
-    def start(self, unit: str) -> None:
-        """Start the unit, and wait until its port answers if it has one."""
+    def start(self, unit: str, *, name: str = "") -> None:
+        """Start the unit, also once more under another name, and wait until its port answers if it has one."""
+        name = name or unit
         before = service(unit)["ExecStartPre"].replace("${DAGSTER_HOME}", self.variables["DAGSTER_HOME"])
         subprocess.run(before.split(), cwd=CHECKOUT, check=True)
-        with self.log(unit).open("ab") as output:
+        with self.log(name).open("ab") as output:
             process = subprocess.Popen(
                 self.command(unit),
                 env={**os.environ, **self.variables},
@@ -53,10 +55,11 @@ class OneMachine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.processes[unit] = process
+        self.processes[name] = process
+        self.sessions.add(process.pid)
         port = {"code": self.code_port, "webserver": self.web_port}.get(unit)
         if port:
-            wait_until(lambda: accepts(port), process, lambda: self.log(unit).read_text(errors="replace"))
+            wait_until(lambda: accepts(port), process, lambda: self.log(name).read_text(errors="replace"))
 
     def command(self, unit: str) -> list[str]:
         """What the unit starts, with this checkout, its interpreter and free ports in the place of those installed."""
@@ -72,6 +75,19 @@ class OneMachine:
         }
         program = Path(sys.executable).with_name(Path(words[0]).name)
         return [str(program), *(here.get(word, word) for word in words[1:])]
+
+    def children(self, name: str | None = None) -> dict[int, str]:
+        """What else the process of this name, or any that was ever started here, has left running: commands by process."""
+        roots = self.sessions if name is None else {self.processes[name].pid}
+        alive = {process.pid for process in self.processes.values()}
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            # of a process that ends while it is looked at there is nothing to read
+            with suppress(FileNotFoundError, ProcessLookupError):
+                state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session) in roots and state != "Z" and int(folder.name) not in alive:
+                    found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        return found
 
     def end(self, unit: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End the unit's process as systemd does, or by another signal, which its children get too if it is the hard one."""
@@ -111,6 +127,5 @@ def one_machine(folder: Path, variables: Mapping[str, str]) -> Iterator[OneMachi
             machine.start(unit)
         yield machine
     finally:
-        for unit in reversed(UNITS):
-            if unit in machine.processes:
-                machine.end(unit)
+        for name in reversed(list(machine.processes)):
+            machine.end(name)

@@ -12,9 +12,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,50 @@ from tests.services.ports import HOST, free_port, wait_until
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
-    """A running server; its user may create databases."""
+    """A server; its user may create databases."""
 
-    port: int
-    password: str
+    binaries: Path
+    folder: Path
+    settings: Mapping[str, str]
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_hex(8))
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait for its first answer."""
+        settings = {
+            **self.settings,
+            "port": str(self.port),
+            "listen_addresses": HOST,
+            "unix_socket_directories": str(self.folder),
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [self.binaries / "postgres", "-D", self.folder / "data", *options],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **unprivileged_identity(),
+            )
+        ask: list[str | Path] = [self.binaries / "pg_isready", "--quiet", "--host", HOST]
+        ask += ["--port", str(self.port)]
+        wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, self._process, log.read_text)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: by SIGINT ("fast") with its sessions ended in order, by SIGQUIT ("immediate") like a crash."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def url(self, database: str) -> str:
         """The address of a database, as SQLAlchemy writes it."""
@@ -85,20 +123,21 @@ def server_binaries() -> Path | None:
 
 
 @contextmanager
-def running_server(binaries: Path) -> Iterator[PostgresServer]:
+def running_server(binaries: Path, settings: Mapping[str, str] = FAST) -> Iterator[PostgresServer]:
     """Start a server in a temporary folder, and stop and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="photo-popularity-postgres-"))
     identity = unprivileged_identity()
-    server = PostgresServer(free_port(), secrets.token_hex(8))
+    server = PostgresServer(binaries, folder, settings)
     try:
         (folder / "password").write_text(server.password)
         if identity:
             for path in (folder, folder / "password"):
                 os.chown(path, identity["user"], identity["group"])
         initialize(binaries, folder, identity)
-        with process(binaries, folder, server.port, identity):
-            yield server
+        server.start()
+        yield server
     finally:
+        server.stop()
         shutil.rmtree(folder)
 
 
@@ -134,30 +173,3 @@ def initialize(binaries: Path, folder: Path, identity: dict[str, Any]) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **identity)
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stdout}{done.stderr}")
-
-
-@contextmanager
-def process(binaries: Path, folder: Path, port: int, identity: dict[str, Any]) -> Iterator[None]:
-    """Run the server, from its first answer to a clean end."""
-    settings = FAST | {"port": str(port), "listen_addresses": HOST, "unix_socket_directories": str(folder)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", *options],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            **identity,
-        )
-    ask: list[str | Path] = [binaries / "pg_isready", "--quiet", "--host", HOST, "--port", str(port)]
-    try:
-        wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, server, log.read_text)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # ends sessions and writes nothing half
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()

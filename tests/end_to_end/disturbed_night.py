@@ -1,0 +1,162 @@
+"""A night of `deploy/one_machine` that is disturbed while it runs, and what has to hold after it: all as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from photo_popularity.healing import IN_FLIGHT
+from resources.catalog import Catalog
+from resources.environment import read_environment
+from tests.end_to_end.command_line import CommandLine
+from tests.end_to_end.dagster_ui import wait_for
+from tests.end_to_end.deployed_site import Versions, deployed_site, versions
+from tests.services.clock import Clock, jumping_clock
+from tests.services.one_machine import OneMachine, one_machine
+from tests.services.postgres import FAST, PostgresServer, running_server, server_binaries
+from tests.services.s3 import S3Server
+from tests.services.small_disk import SmallDisk, small_disk
+from tests.services.unsteady import Weather, unsteady
+
+# a server that is to lose nothing at a crash
+DURABLE = {**FAST, "synchronous_commit": "on"}
+DISK_MEGABYTES = 24
+LAST_NIGHT = "2026-10-24"
+# each needs what another has made
+QUESTION = f"SELECT * FROM popularity_predictions WHERE day = '{LAST_NIGHT}' ORDER BY photo_id"
+WORKER = "multiprocessing.spawn"
+
+
+@dataclass
+class DisturbedNight:
+    """The deployment at work, and everything that it depends on."""
+
+    machine: OneMachine
+    postgres: PostgresServer
+    store: Weather
+    disk: SmallDisk
+    clock: Clock
+    catalog: Catalog
+    instance: dg.DagsterInstance
+    wanted: Versions
+    started: float = field(default_factory=time.monotonic)
+
+    def right(self) -> int:
+        """How many partitions are as they are to be."""
+        assets = {asset for asset, _ in self.wanted}
+        there = {
+            (asset, partition): output.content_version
+            for asset in assets
+            for partition, output in self.catalog.current(asset).items()
+        }
+        return len(self.wanted.items() & there.items())
+
+    def in_flight(self, *statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
+        """The runs that have not ended, or those of some statuses."""
+        return list(self.instance.get_runs(dg.RunsFilter(statuses=list(statuses) or IN_FLIGHT)))
+
+    def is_at_work(self) -> bool:
+        """Whether a run has begun."""
+        return bool(self.in_flight(dg.DagsterRunStatus.STARTED))
+
+    def kill(self, unit: str) -> None:
+        """End a unit, and all that it has started, at once; systemd starts it again."""
+        self.machine.end(unit, signal.SIGKILL)
+        self.machine.start(unit)
+
+    def kill_a_worker(self) -> None:
+        """End the process of a run at once."""
+        workers = [pid for pid, command in self.machine.children("code").items() if WORKER in command]
+        os.kill(workers[-1], signal.SIGKILL)
+
+    def restart_postgres(self, how: signal.Signals) -> None:
+        """See `PostgresServer.stop`."""
+        self.postgres.stop(how)
+        self.postgres.start()
+
+    def run_through(
+        self, faults: dict[int, list[Callable[[DisturbedNight], object]]], *, seconds: float
+    ) -> None:
+        """Wait until all is made; at so many hundredths of it, while a run is at work, each of these faults befalls it."""
+        left = [(share, fault) for share, its in sorted(faults.items()) for fault in its]
+
+        def is_complete() -> bool:
+            right = self.right()
+            if left and 100 * right >= left[0][0] * len(self.wanted) and self.is_at_work():
+                _, fault = left.pop(0)
+                fault(self)
+                moment = time.monotonic() - self.started
+                # pytest shows it when the night fails
+                print(f"{moment:.0f} s, {right} of {len(self.wanted)} right: {fault.__name__}", flush=True)
+            return right == len(self.wanted) and not self.in_flight()
+
+        wait_for(is_complete, "the night", seconds=seconds)
+        assert not left, left
+
+    def assert_nothing_is_left_over(self) -> None:
+        """No run and no execution that goes on, no lock, nothing made twice from the same inputs."""
+        executions = self.catalog.executions()
+        assert {one.status for one in executions} <= {"succeeded", "failed"}
+        assert self.in_flight() == []
+        assert self.catalog.untold() == []
+        with sa.create_engine(self.catalog._url).connect() as connection:
+            locks = connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+            # of runs that have ended nobody holds any
+            assert locks.scalar() == 0
+        made = Counter(
+            (one.asset, one.partition, *sorted(one.inputs.items()))
+            for one in executions
+            if one.status == "succeeded"
+        )
+        assert [what for what, times in made.items() if times > 1] == []
+
+
+@contextmanager
+def disturbed_night(
+    site: Path, folder: Path, embedded: CommandLine, *, s3: S3Server, bucket: str
+) -> Iterator[DisturbedNight]:
+    """The units on servers of their own, until the block ends, when nothing of theirs may be left."""
+    binaries = server_binaries()
+    if binaries is None:
+        pytest.skip("this machine has no PostgreSQL server (Debian: apt-get install postgresql)")
+    clock = jumping_clock(folder)
+    with (
+        small_disk(folder / "disk", megabytes=DISK_MEGABYTES) as disk,
+        running_server(binaries, DURABLE) as postgres,
+        unsteady(s3.endpoint_url) as store,
+        deployed_site(
+            site,
+            disk.folder,
+            embedded,
+            s3=S3Server(store.address),
+            bucket=bucket,
+            postgres=postgres,
+        ) as variables,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("DAGSTER_POSTGRES_URL", variables["DAGSTER_POSTGRES_URL"])
+        environment = read_environment(variables)
+        catalog = Catalog(environment.catalog_url, schema=environment.catalog_schema)
+        with (
+            one_machine(folder, variables | dict(clock.variables)) as machine,
+            dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance,
+        ):
+            wanted = versions(embedded, {})
+            night = DisturbedNight(machine, postgres, store, disk, clock, catalog, instance, wanted)
+            yield night
+            night.assert_nothing_is_left_over()
+            deployed = CommandLine(disk.folder / "home")
+            assert deployed.query(QUESTION, **variables) == embedded.query(QUESTION)
+            assert wanted.items() <= versions(deployed, variables).items()
+        assert machine.children() == {}
+        assert list((disk.folder / "home").rglob("*.lock*")) == []
