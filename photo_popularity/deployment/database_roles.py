@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import dialect
 
 from photo_popularity.deployment.tasks import Task
 from photo_popularity.domain.errors import InputError
-from resources.catalog_records import tables
 from resources.environment import Environment
 from resources.identity import role_of
 
@@ -44,6 +43,7 @@ _POLICIES: dict[str, dict[str, tuple[str, str]]] = {
         "DELETE": (_FOLLOWS, ""),
     },
 }
+# `rights` and `catalog_versions` are for all to read
 _READS = {"current_outputs": {"SELECT"}, "memo": {"SELECT"}}
 
 
@@ -54,12 +54,12 @@ def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[
         f"CREATE TABLE IF NOT EXISTS {schema}.rights (role text, asset text, "
         f"{', '.join(f'{right} boolean NOT NULL' for right in RIGHTS)}, PRIMARY KEY (role, asset))"
     )
-    for table in tables(None).metadata.sorted_tables:
-        yield f"ALTER TABLE {schema}.{table.name} ENABLE ROW LEVEL SECURITY"
-        for command, (visible, valid) in _POLICIES[table.name].items():
-            yield f"DROP POLICY IF EXISTS by_{command} ON {schema}.{table.name}"
+    for table, policies in _POLICIES.items():
+        yield f"ALTER TABLE {schema}.{table} ENABLE ROW LEVEL SECURITY"
+        for command, (visible, valid) in policies.items():
+            yield f"DROP POLICY IF EXISTS by_{command} ON {schema}.{table}"
             yield (
-                f"CREATE POLICY by_{command} ON {schema}.{table.name} FOR {command}"
+                f"CREATE POLICY by_{command} ON {schema}.{table} FOR {command}"
                 + (f" USING ({_asking(visible, schema)})" if visible else "")
                 + (f" WITH CHECK ({_asking(valid, schema)})" if valid else "")
             )
@@ -93,7 +93,7 @@ def _granted(
     yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}"
     for table, its in commands.items():
         yield f"GRANT {', '.join(sorted(its))} ON {schema}.{table} TO {name}"
-    yield f"GRANT SELECT ON {schema}.rights TO {name}"
+    yield f"GRANT SELECT ON {schema}.rights, {schema}.catalog_versions TO {name}"
     yield f"DELETE FROM {schema}.rights WHERE role = '{role}'"
     rows = (
         f"('{role}', '{asset}', {', '.join(str(right in its).lower() for right in RIGHTS)})"

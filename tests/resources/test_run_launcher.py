@@ -40,7 +40,7 @@ def a_run(
     instance: dg.DagsterInstance, process: int | None, *, by_a_code_server: bool = True
 ) -> dg.DagsterRun:
     tags = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4266}'} if by_a_code_server else {}
-    run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    run: dg.DagsterRun = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags)
     instance.report_engine_event("the code server was asked", run)
     if process is not None:
         instance.report_engine_event("Started process", run, EngineEventData.in_process(process))
