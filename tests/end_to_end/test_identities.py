@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from resources.environment import read_environment
+from resources.identity import LOOKS
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.test_one_machine import SECONDS_FOR_A_NIGHT, versions
+from tests.end_to_end.deployed_site import deployed_site, embedded_run, versions
 from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import one_machine
 from tests.services.postgres import PostgresServer
