@@ -7,24 +7,27 @@ and names no reason. What is used of its inner parts is used here alone; the lau
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
-from dagster import DagsterEvent, DagsterEventType, Executor
+from dagster import DagsterEvent, Executor
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepDelegatingExecutor,
     StepHandler,
     StepHandlerContext,
 )
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
+from dagster_k8s.launcher import K8sRunLauncher
 from kubernetes.client import ApiException  # type: ignore[import-untyped]
 
-from resources.pod_reasons import Manifest, latest, reason_of, reason_without_pod, text
+from resources.pod_reasons import Manifest, is_disrupted, latest, reason_of, reason_without_pod, text
+from resources.step_processes import has_ended
 
 START_SECONDS = 600.0
 CHECK_SECONDS = 5
-ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,43 @@ class Job:
     pod_events: Sequence[Manifest]
 
 
+class StepPods(K8sStepHandler):
+    """Dagster's handler, whose pods have nothing of the run worker's credentials: only what their own step names."""
+
+    def _get_container_context(self, step_handler_context: StepHandlerContext) -> K8sContainerContext:
+        context = super()._get_container_context(step_handler_context)
+        config = context.run_k8s_config
+        theirs = {volume["name"] for volume in config.pod_spec_config.get("volumes", ()) if is_secret(volume)}
+        return context._replace(
+            run_k8s_config=config._replace(
+                pod_spec_config=without(config.pod_spec_config, "volumes", theirs),
+                container_config=without(config.container_config, "volume_mounts", theirs),
+            )
+        )
+
+
+def is_secret(volume: Mapping[str, Any]) -> bool:
+    """Whether a volume shows a secret."""
+    return "secret" in volume
+
+
+def without(config: Mapping[str, Any], key: str, names: Set[str]) -> dict[str, Any]:
+    """The configuration, with those of a list's items left out that have these names."""
+    kept = [item for item in config.get(key, ()) if item["name"] not in names]
+    return {**config, key: kept} if key in config else dict(config)
+
+
+def step_pods(launcher: K8sRunLauncher) -> WatchedStepHandler:
+    """Launches steps where the launcher launches runs."""
+    inner = StepPods(
+        image=None,
+        container_context=K8sContainerContext(),
+        load_incluster_config=launcher.load_incluster_config,
+        kubeconfig_file=launcher.kubeconfig_file,
+    )
+    return WatchedStepHandler(inner)
+
+
 @dataclass
 class WatchedStepHandler(StepHandler):
     """Launches and ends steps as `inner` does, and knows of each whether it lives, and if not, why.
@@ -48,6 +88,8 @@ class WatchedStepHandler(StepHandler):
 
     inner: K8sStepHandler
     start_seconds: float = START_SECONDS
+    may_pass: set[str] = field(default_factory=set)
+    """The steps whose pods were ended by what has nothing to do with them: another attempt may come to its end."""
     _waiting_since: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -72,6 +114,11 @@ class WatchedStepHandler(StepHandler):
         # looked up after the Job: what a process reports, it reports before it ends
         if reason is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
+        steps = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        if job is not None and any(map(is_disrupted, job.pods)):
+            self.may_pass.update(steps)
+        else:
+            self.may_pass.difference_update(steps)
         self.inner._api_client.delete_job(job_name=name, namespace=namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
@@ -141,16 +188,6 @@ def pods_once_made(events: Sequence[Manifest]) -> set[str]:
     """The names of the pods that a Job's controller says it has created."""
     made = (event for event in events if event.get("reason") == "SuccessfulCreate")
     return {text(event, "message").rpartition(" ")[2] for event in made}
-
-
-def has_ended(context: StepHandlerContext) -> bool:
-    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
-    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
-    state = context.execute_step_args.known_state
-    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
-    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
-    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
-    return len(ends) > earlier
 
 
 def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDelegatingExecutor:

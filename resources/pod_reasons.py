@@ -127,6 +127,11 @@ def unmounted(pod: Manifest, events: Sequence[Manifest]) -> str | None:
     return f"Pod {name(pod)} waits for a volume: {text(latest(found), 'message')}"
 
 
+def is_disrupted(pod: Manifest) -> bool:
+    """Whether something that is no fault of the step has ended the pod: the same work may come to its end elsewhere."""
+    return out_of_memory(pod, ()) is None and bool(disrupted(pod, ()) or deleted(pod, ()))
+
+
 def memory_limit(pod: Manifest, container: str) -> str:
     """How much memory a container may take, as its manifest says it; nothing if it has no limit."""
     for spec in (pod.get("spec") or {}).get("containers") or []:

@@ -9,7 +9,6 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -29,19 +28,16 @@ from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
 
 SECONDS_TO_END = 30
-# its last events may still be on their way when a process has ended
-SECONDS_TO_TELL = 10
 
 
 # what each of them would import anew takes longer than most of what they do
 PRELOADED = ["photo_popularity.definitions", "dagster._cli.api"]
 PARENT_DEATH_SIGNAL = 1
-
-
-@dataclass
-class _Started:
-    process: ForkServerProcess
-    ended_at: float | None = None
+ENDS = {
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_UP_FOR_RETRY,
+}
 
 
 @dataclass
@@ -53,7 +49,7 @@ class StepProcesses(StepHandler):
     """
 
     credentials: Path
-    _started: dict[str, _Started] = field(default_factory=dict)
+    _started: dict[str, ForkServerProcess] = field(default_factory=dict)
     _server: ForkServerContext = field(default_factory=lambda: get_context("forkserver"))
 
     def __post_init__(self) -> None:
@@ -77,38 +73,36 @@ class StepProcesses(StepHandler):
         command = step_handler_context.execute_step_args.get_command_args()
         process = self._server.Process(target=work, args=(command, variables), name=step)
         process.start()
-        self._started[step] = _Started(process)
+        self._started[step] = process
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """Whether the step's process is alive, or has ended as one that tells its end."""
+        """Whether the step's process is alive, or has ended as one that has told its end."""
         [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
-        its = self._started.get(step)
-        if its is None:
+        process = self._started.get(step)
+        if process is None:
             return CheckStepHealthResult.unhealthy("it was a process of a run worker that has ended")
-        status = its.process.exitcode
-        if status is None:
-            return CheckStepHealthResult.healthy()
-        its.ended_at = its.ended_at or time.monotonic()
-        if time.monotonic() - its.ended_at < SECONDS_TO_TELL:
+        status = process.exitcode
+        # looked up after the process: what it tells, it tells before it ends
+        if status is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
         return CheckStepHealthResult.unhealthy(_how_it_ended(status))
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Interrupt the step's process, and kill it when it does not end."""
         [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
-        its = self._started.get(step)
-        if its is None or not its.process.is_alive():
+        process = self._started.get(step)
+        if process is None or not process.is_alive():
             return
         yield dg.DagsterEvent.engine_event(
             step_handler_context.get_step_context(step),
             f"Interrupting the process of {step}.",
             EngineEventData(),
         )
-        os.kill(its.process.pid or 0, signal.SIGINT)
-        its.process.join(SECONDS_TO_END)
-        if its.process.is_alive():
-            its.process.kill()
-            its.process.join()
+        os.kill(process.pid or 0, signal.SIGINT)
+        process.join(SECONDS_TO_END)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
     def _variables_of(self, task: str) -> Mapping[str, str]:
         """The environment of the run with the task's own credentials, and nobody else's."""
@@ -134,6 +128,16 @@ def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
 
     _, _, *arguments = command
     sys.exit(api_cli.main(args=arguments, standalone_mode=False))
+
+
+def has_ended(context: StepHandlerContext) -> bool:
+    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
+    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
+    state = context.execute_step_args.known_state
+    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
+    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
+    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
+    return len(ends) > earlier
 
 
 def _how_it_ended(status: int) -> str:

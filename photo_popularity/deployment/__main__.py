@@ -16,7 +16,7 @@ from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.database_roles import statements, statements_for_production
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.s3_policies import policy
-from photo_popularity.deployment.tasks import tasks
+from photo_popularity.deployment.tasks import duties, tasks
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment, read_environment
 from resources.identity import role_of
@@ -31,7 +31,7 @@ def policies_of(environment: Environment) -> Iterator[str]:
     """For S3: one policy for each task, as JSON, by the name of its role."""
     by_role = {
         role_of(environment, task.name): policy(task, environment, PIPELINE.file_sets.values())
-        for task in tasks()
+        for task in (*tasks(), *duties())
     }
     yield json.dumps(by_role, indent=2) + "\n"
 

@@ -6,18 +6,24 @@ which account belongs to which step, who may start what, and whose secrets a pod
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from photo_popularity.checks import RULES
 from photo_popularity.deployment.tasks import Task
-from resources.environment import Environment
+from resources.environment import PREFIX, Environment
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, namespace_of, secret_of
 from resources.pipeline import Pipeline
+from resources.settings import Settings
 
 Manifest = dict[str, Any]
 
 PART_OF = "photo-popularity"
+# where the pods of runs have the credentials of the tasks; see values.yaml
+CREDENTIALS = "/var/run/photo-popularity"
+SECRET_SETTINGS = {"catalog", "database", "visitor_salt", "failure_webhook"}
 # what Dagster's storage takes; it is one for all, as every step writes its own events
 SHARED_SECRETS = ("dagster-postgresql-secret",)
 STEP, RUN = "step_worker", "run_worker"
@@ -37,6 +43,7 @@ def manifests(environment: Environment, tasks: Sequence[Task], pipeline: Pipelin
         *(_account(environment, task.name) for task in tasks),
         *(_account(environment, duty, uses_the_api=True) for duty in (LAUNCHES, STARTS)),
         *_rights(environment),
+        _settings(environment),
         *_admission(environment, tasks, pipeline),
         *_network(environment),
         *_limits(environment),
@@ -80,6 +87,21 @@ def _account(environment: Environment, task: str, *, uses_the_api: bool = False)
     return _object(environment, "ServiceAccount", account_of(task), automountServiceAccountToken=uses_the_api)
 
 
+def _settings(environment: Environment) -> Manifest:
+    """What is set for all tasks; secrets are given to each by itself."""
+    settings, defaults = environment.settings, Settings(credentials=CREDENTIALS)
+    chosen = {item.name: getattr(settings, item.name) for item in fields(settings)} | {
+        "credentials": CREDENTIALS
+    }
+    values = {
+        f"{PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in chosen.items()
+        if name not in SECRET_SETTINGS and (value != getattr(defaults, name) or name == "credentials")
+    }
+    its = {f"{PREFIX}ENV": environment.name, f"{PREFIX}USER": environment.user, **values}
+    return _object(environment, "ConfigMap", "settings", data=its)
+
+
 def _rights(environment: Environment) -> Iterator[Manifest]:
     """Who starts runs and who launches steps may do with jobs what dagster-k8s does, and no more."""
     rules = [
@@ -109,7 +131,8 @@ def _admission(environment: Environment, tasks: Sequence[Task], pipeline: Pipeli
     ops = accounts_of_ops(pipeline)
     of_tasks = sorted(set(ops.values()))
     secrets = {account_of(task.name): [secret_of(task.name)] for task in tasks}
-    secrets[account_of(LAUNCHES)] = [secret_of(task.name) for task in tasks if task.name != LOOKS]
+    secrets |= {account_of(duty): [secret_of(duty)] for duty in (LAUNCHES, STARTS)}
+    secrets[account_of(LAUNCHES)] += [secret_of(task.name) for task in tasks if task.name != LOOKS]
     launches, starts = (
         f"system:serviceaccount:{namespace_of(environment)}:{account_of(d)}" for d in (LAUNCHES, STARTS)
     )

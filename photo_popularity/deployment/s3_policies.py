@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from partitions.file_sets import FileSet
-from photo_popularity.deployment.tasks import Task
+from photo_popularity.deployment.tasks import LOGS, Task
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 
@@ -20,9 +20,10 @@ def policy(task: Task, environment: Environment, file_sets: Iterable[FileSet]) -
         raise InputError(
             f"results lie in {root}, not in S3; set PHOTO_POPULARITY_STORAGE to s3://BUCKET/PREFIX"
         )
-    made = sorted(task.files)
+    made, logs = sorted(task.files), f"{root}/{LOGS}"
     bundles = [f"{root}/bundles/{asset}" for asset in sorted(task.bundles)]
-    writes = [*(f"{root}/{asset}" for asset in made), *bundles]
+    # whoever starts runs shows the logs of all
+    writes = [*(f"{root}/{asset}" for asset in made), *bundles, *([] if LOGS in task.reads else [logs])]
     roots = [root, production.storage_root] if production else [root]
     reads = [f"{its}/{asset}" for its in roots for asset in sorted({*task.reads, *made})]
     settings = [files.setting for files in file_sets if files.name in task.sources]

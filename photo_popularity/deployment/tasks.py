@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assets.pipeline_asset import PipelineAsset
+from partitions.file_sets import LOG_FILES
 from partitions.reads import FilesWithDay
 from photo_popularity.definitions import ASSETS
 from photo_popularity.rules import COMPARED_WITH
-from resources.identity import LOOKS
+from resources.identity import LAUNCHES, LOOKS, STARTS
 from resources.pipeline import DATABASE, Pipeline
+
+# below an environment's root in S3: what its steps print
+LOGS = "logs"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,18 @@ class Task:
         return self.makes - self.sources
 
     @property
+    def secrets(self) -> list[str]:
+        """The variables with secrets that it is given."""
+        return [
+            *("PHOTO_POPULARITY_CATALOG",) * bool(self.makes),
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            *("PHOTO_POPULARITY_DATABASE",) * (DATABASE in self.sources),
+            # visitors are told apart as log files are read
+            *("PHOTO_POPULARITY_VISITOR_SALT",) * (LOG_FILES.name in self.sources),
+        ]
+
+    @property
     def sees(self) -> frozenset[str]:
         """All of which it is told the current partitions and their versions."""
         return self.makes | self.reads | self.knows | self.withdraws | self.sources
@@ -49,6 +65,11 @@ def tasks(assets: Sequence[PipelineAsset] = ASSETS) -> list[Task]:
     made = frozenset(pipeline.by_asset)
     looks = Task(LOOKS, makes=sources, withdraws=made, sources=sources, ends=made)
     return [*(_task(asset, pipeline, sources) for asset in assets), looks]
+
+
+def duties() -> list[Task]:
+    """The tasks of Dagster itself, which have no part in the catalog: to launch steps, to start runs and show their logs."""
+    return [Task(LAUNCHES, makes=frozenset()), Task(STARTS, makes=frozenset(), reads=frozenset({LOGS}))]
 
 
 def _task(asset: PipelineAsset, pipeline: Pipeline, sources: frozenset[str]) -> Task:

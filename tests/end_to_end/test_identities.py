@@ -21,11 +21,6 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
 BUCKET = "everything"
 SECONDS_FOR_A_NIGHT = 420
-# which tasks have them beside their roles in the catalog and in S3
-SECRETS = {
-    "PHOTO_POPULARITY_DATABASE": ("photo_metadata", LOOKS),
-    "PHOTO_POPULARITY_VISITOR_SALT": ("log_signals", LOOKS),
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +41,7 @@ def variables(
         ) as everybodys:
             everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(tmp_path / "credentials")
             production = read_environment(everybodys)
-            by_task = credentials_of_tasks(production, s3)
-            for name, its in SECRETS.items():
-                for task in its:
-                    by_task[task][name] = everybodys[name]
+            by_task = credentials_of_tasks(production, s3, everybodys)
             write_credentials(tmp_path / "credentials", by_task)
             enforce()
             yield everybodys | by_task[LOOKS]

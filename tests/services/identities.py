@@ -18,8 +18,13 @@ from resources.outputs import read_outputs
 from tests.services.s3 import S3Server
 
 
-def credentials_of_tasks(environment: Environment, s3: S3Server) -> dict[str, dict[str, str]]:
-    """The variables with which each task reaches the catalog and S3; both servers know it from now on."""
+def credentials_of_tasks(
+    environment: Environment, s3: S3Server, everybodys: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """The variables with secrets of each task; the catalog and S3 know it by them from now on.
+
+    Those that more than one task has are taken from `everybodys`.
+    """
     read_outputs(environment).catalog.untold()  # the first who asks makes the tables
     engine, found = sa.create_engine(environment.catalog_url), dict[str, dict[str, str]]()
     with engine.begin() as connection:
@@ -30,11 +35,12 @@ def credentials_of_tasks(environment: Environment, s3: S3Server) -> dict[str, di
             connection.exec_driver_sql(f"ALTER ROLE {role} PASSWORD '{password}'")
             url = sa.make_url(environment.catalog_url).set(username=role, password=password)
             user = s3.user(role, policy(task, environment, PIPELINE.file_sets.values()))
-            found[task.name] = {
+            its = {
                 "PHOTO_POPULARITY_CATALOG": url.render_as_string(hide_password=False),
                 "AWS_ACCESS_KEY_ID": user.access_key,
                 "AWS_SECRET_ACCESS_KEY": user.secret_key,
             }
+            found[task.name] = {name: its.get(name) or everybodys[name] for name in task.secrets}
     engine.dispose()
     return found
 

@@ -1,0 +1,131 @@
+"""The values for Dagster's chart agree with the manifests, with the image, and with how Dagster runs elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, SHARED_SECRETS, manifests
+from photo_popularity.deployment.tasks import LOGS, tasks
+from resources.environment import Environment
+from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
+from resources.settings import Settings
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+KUBERNETES, ENVIRONMENTS = DEPLOY / "kubernetes", ("production", "staging")
+VALUES: dict[str, Any] = yaml.safe_load((KUBERNETES / "values.yaml").read_text())
+LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+[CODE] = VALUES["dagster-user-deployments"]["deployments"]
+ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())
+CHART = "PHOTO_POPULARITY_DAGSTER_CHART"
+
+
+def merged(one: Any, other: Any) -> Any:
+    """As Helm merges values: mappings into each other, everything else replaced."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return other
+    return {key: merged(one.get(key), other.get(key, one.get(key))) for key in {**one, **other}}
+
+
+def environment(name: str) -> Environment:
+    return Environment(name, "ann", Path("/home"), Settings(storage="s3://photo-popularity/results"))
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_charts_own_schema_takes_the_values(name: str) -> None:
+    chart = os.environ.get(CHART)
+    if not chart:
+        pytest.skip(f"{CHART} names no folder with Dagster's chart")
+    defaults = yaml.safe_load((Path(chart) / "values.yaml").read_text())
+    schema = json.loads((Path(chart) / "values.schema.json").read_text())
+    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
+    jsonschema.validate(merged(merged(defaults, VALUES), own), schema)
+
+
+def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
+    accounts = {
+        m["metadata"]["name"]
+        for m in manifests(environment("production"), tasks(), PIPELINE)
+        if m["kind"] == "ServiceAccount"
+    }
+    used = {
+        VALUES["serviceAccount"]["name"]: STARTS,
+        VALUES["dagster-user-deployments"]["serviceAccount"]["name"]: LOOKS,
+        LAUNCHER["runK8sConfig"]["podSpecConfig"]["serviceAccountName"]: LAUNCHES,
+    }
+    assert used == {account_of(duty): duty for duty in (STARTS, LOOKS, LAUNCHES)}
+    assert used.keys() <= accounts
+    # the chart would make accounts and rights of its own
+    assert not VALUES["rbacEnabled"]
+    assert not VALUES["serviceAccount"]["create"]
+    assert not VALUES["dagster-user-deployments"]["serviceAccount"]["create"]
+    # one name for all would win over both
+    assert "serviceAccountName" not in VALUES["global"]
+
+
+def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
+    assert VALUES["global"]["postgresqlSecretName"] in SHARED_SECRETS
+    for server in ("dagsterWebserver", "dagsterDaemon"):
+        assert VALUES[server]["envSecrets"] == [{"name": secret_of(STARTS)}]
+    assert CODE["envSecrets"] == [{"name": secret_of(LOOKS)}]
+    assert not CODE["includeConfigInLaunchedRuns"]["enabled"]
+    secrets = {v["name"]: v["secret"]["secretName"] for v in LAUNCHER["volumes"] if "secret" in v}
+    of_steps = {secret_of(task.name) for task in tasks()} - {secret_of(LOOKS)}
+    assert secrets == {name: name for name in of_steps}
+    mounts = {mount["name"]: mount for mount in LAUNCHER["volumeMounts"]}
+    for name in of_steps:
+        assert mounts[name] == {"name": name, "mountPath": f"{CREDENTIALS}/{name}", "readOnly": True}
+
+
+def test_the_code_location_is_where_the_network_policy_lets_it_be_reached() -> None:
+    assert CODE["port"] == CODE_PORT
+    assert CODE["envConfigMaps"] == LAUNCHER["envConfigMaps"] == [{"name": "settings"}]
+
+
+def test_dagsters_instance_is_as_on_one_machine() -> None:
+    more = VALUES["additionalInstanceConfig"]
+    assert more == {key: ONE_MACHINE[key] for key in ("concurrency", "nux")}
+    logs = ONE_MACHINE["python_logs"]
+    assert VALUES["pythonLogs"] == {
+        "pythonLogLevel": logs["python_log_level"],
+        "dagsterHandlerConfig": logs["dagster_handler_config"],
+    }
+    assert (
+        VALUES["retention"]["sensor"]["purgeAfterDays"]
+        == ONE_MACHINE["retention"]["sensor"]["purge_after_days"]
+    )
+    assert VALUES["telemetry"] == ONE_MACHINE["telemetry"]
+    monitoring, theirs = VALUES["dagsterDaemon"]["runMonitoring"], ONE_MACHINE["run_monitoring"]
+    assert monitoring["startTimeoutSeconds"] == theirs["start_timeout_seconds"]
+    assert monitoring["cancelTimeoutSeconds"] == theirs["cancel_timeout_seconds"]
+    assert monitoring["pollIntervalSeconds"] == theirs["poll_interval_seconds"]
+
+
+def test_pods_are_restricted_and_their_file_system_is_read_only() -> None:
+    run = LAUNCHER["runK8sConfig"]["podSpecConfig"]
+    pods = [VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], CODE]
+    assert all(pod["podSecurityContext"] == run["securityContext"] for pod in pods)
+    assert run["securityContext"]["runAsNonRoot"]
+    assert run["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*pods, LAUNCHER):
+        security = container["securityContext"]
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert not security["allowPrivilegeEscalation"]
+        assert security["readOnlyRootFilesystem"]
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {"/tmp", "/var/lib/photo-popularity"} <= mounted
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_keeps_its_output_below_its_own_root(name: str) -> None:
+    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
+    logs = own["computeLogManager"]["config"]["s3ComputeLogManager"]
+    assert f"s3://{logs['bucket']}/{logs['prefix']}" == f"{environment(name).storage_root}/{LOGS}"
+    assert environment(name).label.replace("-", "_") in own["postgresql"]["postgresqlDatabase"]
