@@ -126,7 +126,7 @@ class Catalog:
             return list(self._versions.known)
         engine = open_to_read(self._url)
         try:
-            with engine.connect() as connection:
+            with self._versions.connect(engine) as connection:
                 return self._versions.lacked(connection)
         finally:
             engine.dispose()

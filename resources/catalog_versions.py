@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from photo_popularity.domain.errors import InputError
 from resources.catalog_records import Tables
+from resources.errors import SourceUnavailable
 
 # any number that nobody else locks
 CHANGING_LOCK = 7_406_858_017
@@ -98,9 +99,22 @@ class CatalogVersions:
         there = self.there(connection)
         return [one for one in self.known if one.number not in there]
 
+    @contextmanager
+    def connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A connection; SourceUnavailable when there can be none now."""
+        try:
+            connection = engine.connect()
+        except sa.exc.OperationalError as error:
+            reason = " ".join(str(error.orig).split())
+            raise SourceUnavailable(
+                f"the catalog {self.place} cannot be reached ({reason}); look whether it is there and lets this user in"
+            ) from error
+        with connection:
+            yield connection
+
     def expand(self, engine: sa.Engine) -> None:
         """Make the catalog unless it is there, and all versions in it that only add."""
-        with engine.connect() as connection:
+        with self.connect(engine) as connection:
             if all(one.breaking for one in self.lacked(connection)):
                 return
         try:

@@ -14,6 +14,7 @@ from resources.catalog_records import LOST, Output
 from resources.installation import Installation
 from resources.lost_files import find_lost, record_lost
 from tests import small_site
+from tests.services.s3 import S3Server
 
 DAYS = ["2026-10-01", "2026-10-02"]
 
@@ -76,6 +77,20 @@ def test_a_storage_without_a_single_file_is_not_believed(site: Installation) -> 
         "behavior_signals": DAYS,
         "popularity_model": DAYS[:1],
     }
+
+
+@pytest.mark.s3
+def test_files_of_an_object_store_are_listed_alike(
+    tmp_path: Path, s3_server: S3Server, s3_bucket: str
+) -> None:
+    where = {"storage": f"s3://{s3_bucket}/results", "s3_endpoint": s3_server.endpoint_url}
+    site = small_site.an_installation(small_site.an_environment(tmp_path / "home", **where))
+    for day in DAYS:
+        small_site.commit(site, "behavior_signals", small_site.behavior(day, p1=3), partitions=[day])
+    assert lost(site) == {}
+    path = site.catalog.current("behavior_signals")[DAYS[1]].path
+    s3_server.client().delete_object(Bucket=s3_bucket, Key=f"results/local/{path}")
+    assert lost(site) == {"behavior_signals": DAYS[1:]}
 
 
 def test_what_is_on_record_as_lost_is_made_again_and_queries_leave_it_out(site: Installation) -> None:

@@ -1,0 +1,279 @@
+"""The runbook, as somebody follows it at night: its commands as they stand there, on a site that has lost something."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from tests.end_to_end.command_line import CommandLine
+from tests.end_to_end.test_environments import VERSIONS
+from tests.services.one_machine import CHECKOUT, DEPLOYMENT, INSTALLED_AT
+from tests.services.postgres import PostgresServer
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres]
+
+RUNBOOK = CHECKOUT / "docs" / "runbook.md"
+ENVIRONMENT_FILE = "/etc/photo-popularity/environment"
+LABEL, KEEPER = "production", "catalog_keeper"
+NIGHTS = ["2026-10-23", "2026-10-24"]
+NOTHING_TO_DO = "nothing was recomputed"
+
+
+def blocks(heading: str) -> list[str]:
+    """The commands below a heading of the runbook."""
+    [section] = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.M | re.S)
+    found = re.findall(r"```console\n(.*?)```", section, re.S)
+    assert found, f"{heading}: no commands"
+    return found
+
+
+def first_block() -> str:
+    """The commands that stand before all others."""
+    first: str = re.findall(r"```console\n(.*?)```", RUNBOOK.read_text(), re.S)[0]
+    return first
+
+
+@dataclass
+class Site:
+    """A production that has run two nights, and its variables."""
+
+    folder: Path
+    variables: dict[str, str]
+    on_a_server: dict[str, str]
+    """What has Dagster keep its records in PostgreSQL too, which is slower: most of this works with a file."""
+
+    def follow(self, commands: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run commands of the runbook in its shell."""
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_", "AWS_"))
+        }
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            env={**inherited, "PATH": path, **self.variables, **variables},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def succeed(self, commands: str, **variables: str) -> str:
+        done = self.follow(commands, **variables)
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        return CommandLine(self.folder / "home").query(sql, **self.variables)
+
+    def versions(self) -> dict[tuple[str, str], str]:
+        return {(row["asset"], row["partition"]): row["content_version"] for row in self.query(VERSIONS)}
+
+    def lose(self, *assets: str) -> None:
+        """Delete all files of these assets."""
+        for asset in assets:
+            shutil.rmtree(self.folder / "home" / "storage" / LABEL / asset)
+
+    def sql(self, statement: str) -> None:
+        engine = sa.create_engine(self.variables["PHOTO_POPULARITY_CATALOG"])
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
+        engine.dispose()
+
+    def told(self, asset: str) -> set[str]:
+        """The partitions that Dagster shows as made."""
+        before = dict(os.environ)
+        os.environ.update(self.variables | self.on_a_server)
+        try:
+            with dg.DagsterInstance.get() as instance:
+                return set(instance.get_materialized_partitions(dg.AssetKey(asset)))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def site(
+    small_site: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("runbook")
+    urls = {name: postgres_server.new_database() for name in ("catalog", "dagster")}
+    keeper = a_role(urls["catalog"])
+    variables = {
+        "PHOTO_POPULARITY_ENV": LABEL,
+        "PHOTO_POPULARITY_HOME": str(folder / "home"),
+        "PHOTO_POPULARITY_CATALOG": keeper,
+        "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
+        "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
+        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
+        "PHOTO_POPULARITY_VISITOR_SALT": "a secret of this test & more",
+    }
+    (folder / "dagster").mkdir()
+    shutil.copy(DEPLOYMENT / "dagster.yaml", folder / "dagster")
+    on_a_server = {"DAGSTER_HOME": str(folder / "dagster"), "DAGSTER_POSTGRES_URL": urls["dagster"]}
+    site = Site(folder, variables, on_a_server)
+    [run] = blocks("Run the night now")
+    site.succeed(run.replace("run\n", f"run --until {NIGHTS[0]}\n"))
+    site.succeed(run)
+    yield site
+    for url in urls.values():
+        postgres_server.drop(url)
+    engine = sa.create_engine(postgres_server.url("postgres"))
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP ROLE {KEEPER}"))
+    engine.dispose()
+
+
+def a_role(url: str) -> str:
+    """The address of the database for a role of the test's own, which may make schemas in it."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {KEEPER} LOGIN PASSWORD 'old'"))
+        connection.execute(sa.text(f"ALTER DATABASE {engine.url.database} OWNER TO {KEEPER}"))
+    engine.dispose()
+    return engine.url.set(username=KEEPER, password="old").render_as_string(hide_password=False)
+
+
+def test_the_first_lines_give_the_shell_what_the_services_have(site: Site, tmp_path: Path) -> None:
+    lines = [f"{name}={value}" for name, value in site.variables.items()]
+    (tmp_path / "environment").write_text("\n".join(["# a comment", "", *lines]) + "\n")
+    commands = first_block()
+    for there, here in ((ENVIRONMENT_FILE, tmp_path / "environment"), (INSTALLED_AT, tmp_path)):
+        assert there in commands
+        commands = commands.replace(there, str(here))
+    bare = dict.fromkeys(site.variables, "")
+    said = site.succeed(
+        commands + '\necho "$PHOTO_POPULARITY_CATALOG|$PHOTO_POPULARITY_VISITOR_SALT"', **bare
+    )
+    assert said.strip() == f"{site.variables['PHOTO_POPULARITY_CATALOG']}|a secret of this test & more"
+
+
+def test_what_failed_is_read_without_dagster(site: Site) -> None:
+    history, log = (site.succeed(block) for block in blocks("What failed last night?"))
+    assert re.search(r"^\d{4}-\d\d-\d\d .* run [0-9a-f-]{36}  production, by ", history, re.M)
+    assert "succeeded" in history
+    assert "problem" in history, "photos that cannot be read, with the reason"
+    assert "reason" in history, "lines that cannot be read, by reason"
+    assert re.search(r"^\d{4}-\d\d-\d\dT\S+Z (INFO|WARNING|ERROR) ", log, re.M)
+
+
+def test_the_code_location_loads(site: Site) -> None:
+    [validate] = blocks("Install")
+    assert "Validation successful" in site.follow(validate).stderr + site.succeed(validate)
+
+
+def test_an_upgrade_brings_dagsters_tables_and_the_catalog_up_to_the_release(site: Site) -> None:
+    """The catalog is one of the release before there were versions."""
+    site.sql(f"DROP TABLE photo_popularity_{LABEL}.catalog_versions")
+    look, upgrade = blocks("Upgrade to another release")
+    said = site.succeed(f"cd {CHECKOUT}\n{look}", **site.on_a_server)
+    assert "Storage schema state after migration" in said
+    assert "version 1, of release 0.1.0" in said
+    assert "has every version that this release knows" in site.succeed(upgrade)
+    assert "nothing to do" in site.succeed(upgrade)
+    assert NOTHING_TO_DO in site.succeed("photo-popularity run")
+
+
+def test_results_that_are_lost_are_found_and_made_again(site: Site) -> None:
+    before = site.versions()
+    lost = ("behavior_signals", "log_signals", "popularity_model", "popularity_predictions")
+    site.lose(*lost)
+    again, earlier = blocks("Results are lost")
+    look, rest = again.split("\n", 1)
+    said = site.succeed(look)
+    assert {line.split()[0] for line in said.splitlines()[:-1]} == set(lost)
+    executed = len(site.query("FROM executions"))
+    said = site.succeed(rest)
+    assert NOTHING_TO_DO not in said
+    assert site.versions() == before
+    made = {row["asset"] for row in site.query("FROM executions ORDER BY started_at")[executed:]}
+    assert made == {*lost, "quarantined_lines"}, "what follows from the same versions is not made again"
+    left = [line.split()[0] for line in said.splitlines() if " lost: " in line]
+    assert left == ["popularity_model", "popularity_predictions"]
+    site.succeed(earlier)
+    assert site.succeed(look).startswith("every file of production is there")
+    assert site.versions() == before
+    assert {str(row["day"]) for row in site.query("SELECT day FROM popularity_predictions")} == set(NIGHTS)
+
+
+def test_a_catalog_is_restored_from_its_backup_or_else_made_again(site: Site) -> None:
+    before, history = site.versions(), len(site.query("FROM executions"))
+    backup, _ = blocks("Back up")
+    site.succeed(backup)
+    site.sql(f"DROP SCHEMA photo_popularity_{LABEL} CASCADE")
+    [restore] = blocks("The catalog is lost")
+    assert NOTHING_TO_DO in site.succeed(restore)
+    assert (site.versions(), len(site.query("FROM executions"))) == (before, history)
+
+    site.sql(f"DROP SCHEMA photo_popularity_{LABEL} CASCADE")
+    site.succeed("photo-popularity run")
+    nightly = {"popularity_model", "model_evaluation", "popularity_predictions"}
+    earlier = {(asset, NIGHTS[0]) for asset in nightly}
+    assert site.versions() == {key: one for key, one in before.items() if key not in earlier}
+    site.succeed(blocks("Results are lost")[1])
+    assert site.versions() == before
+
+
+def test_dagster_is_told_everything_again(site: Site) -> None:
+    before, days = site.versions(), {"behavior_signals", "photo_features", "popularity_predictions"}
+    assert {asset for asset in days if site.told(asset)} == set(), "it is another one than told of the nights"
+    [anew] = blocks("Dagster's database is lost")
+    for _ in range(2):
+        assert NOTHING_TO_DO in site.succeed(anew, **site.on_a_server)
+        told = {asset: site.told(asset) for asset in days}
+        assert told == {asset: {key for its, key in before if its == asset} for asset in days}
+    assert site.versions() == before
+
+
+def test_a_password_is_changed(site: Site) -> None:
+    change, *_ = blocks("Passwords and keys")
+    site.succeed(change, NEW_PASSWORD="it's new")
+    refused = site.follow("photo-popularity history")
+    assert refused.returncode == 1
+    assert re.fullmatch(r"photo-popularity: the catalog .* cannot be reached .*\n", refused.stderr)
+    assert "old" not in refused.stderr
+    url = sa.make_url(site.variables["PHOTO_POPULARITY_CATALOG"]).set(password="it's new")
+    site.variables["PHOTO_POPULARITY_CATALOG"] = url.render_as_string(hide_password=False)
+    assert NOTHING_TO_DO in site.succeed("photo-popularity run")
+
+
+def test_another_salt_has_every_log_scanned_and_no_day_counted_again(site: Site) -> None:
+    before, executed = site.versions(), len(site.query("FROM executions"))
+    site.variables["PHOTO_POPULARITY_VISITOR_SALT"] = "another secret"
+    site.succeed("photo-popularity run")
+    made = {row["asset"] for row in site.query("FROM executions ORDER BY started_at")[executed:]}
+    after = site.versions()
+    assert len(site.query("SELECT DISTINCT salt_version FROM log_signals")) == 1
+    changed = {asset for (asset, key), version in before.items() if after[asset, key] != version}
+    assert changed == {"log_signals"}
+    assert "photo_features" not in made
+    assert NOTHING_TO_DO in site.succeed("photo-popularity run")
+
+
+def test_a_catalog_of_sqlite_is_backed_up_while_it_is_open(tmp_path: Path) -> None:
+    file = tmp_path / "home" / "storage" / LABEL / "catalog.sqlite"
+    file.parent.mkdir(parents=True)
+    with sqlite3.connect(file) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("INSERT INTO t VALUES (1)")
+        writer.commit()
+        _, backup = blocks("Back up")
+        variables = {"PHOTO_POPULARITY_HOME": str(tmp_path / "home")}
+        Site(tmp_path, variables, {}).succeed(backup)
+    with sqlite3.connect(tmp_path / "catalog-backup.sqlite") as copy:
+        assert copy.execute("SELECT x FROM t").fetchall() == [(1,)]
