@@ -212,9 +212,9 @@ from resources.catalog import Catalog
 from resources.catalog_versions import VERSIONS, Version
 url, schema, folder = sys.argv[1:]
 def change(connection, schema):
-    Path(folder, f"began {os.getpid()}").touch()
     outputs = f"{schema}.current_outputs" if schema else "current_outputs"
     connection.exec_driver_sql(f"ALTER TABLE {outputs} ADD COLUMN run_id TEXT")
+    Path(folder, f"began {os.getpid()}").touch()
     while not Path(folder, "go").exists():
         time.sleep(0.01)
     connection.exec_driver_sql(f"UPDATE {outputs} SET run_id = 'run-1'")
