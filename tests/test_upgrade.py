@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from photo_popularity.cli import app
 from photo_popularity.domain.errors import InputError
@@ -25,7 +26,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
-def upgrade(*options: str) -> Result:
+def upgrade(*options: str) -> Any:
     return CliRunner().invoke(app, ["upgrade", *options])
 
 
