@@ -1,0 +1,149 @@
+"""The workflow of those who copy this project: what it runs is there, and what it lacks it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+WORKFLOW = yaml.safe_load(TEXT)
+# YAML 1.1 reads the key `on` as true
+EVENTS = WORKFLOW[True]
+JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
+STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
+SCRIPTS = [step["run"] for _, step in STEPS if "run" in step]
+# what runs a job brings it along
+OF_THE_RUNNER = {"docker", "helm", "kubectl", "python3"}
+SHELL = {"echo", "printf", "sed", "umask"}
+USES_A_SECRET = ("staging", "remove-staging")
+
+
+def words_of_commands() -> set[str]:
+    """The first word of each command of all scripts, without the variables that are set before it."""
+    found: set[str] = set()
+    for script in SCRIPTS:
+        for command in re.split(r"\n|\||&&|\$\(|(?<=\s)\(", script.replace("\\\n", " ")):
+            text = re.sub(r"^\s*((\w+=\S*|else|then|do)\s+)*", "", command)
+            if match := re.match(r"(\.venv/bin/)?([a-z][\w-]*)(?=\s|$)", text):
+                found.add(match[0])
+    return found - {"if", "fi", "for", "done", "else"}
+
+
+def test_it_runs_the_checks_the_tests_and_the_definitions() -> None:
+    scripts = "\n".join(step["run"] for step in JOBS["checks"]["steps"] if "run" in step)
+    assert "make check\nmake test\n" in scripts
+    assert "dagster definitions validate --module-name photo_popularity.definitions" in scripts
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([\w-]+)", "\n".join(SCRIPTS))) <= set(targets)
+
+
+def test_every_program_is_the_runners_or_installed_with_the_project() -> None:
+    installed = {f".venv/bin/{script.name}" for script in entry_points(group="console_scripts")}
+    programs = {"dagster"}  # within the image
+    assert words_of_commands() <= {"make"} | OF_THE_RUNNER | SHELL | installed | programs
+    assert ".venv/bin/dagster" in words_of_commands()
+
+
+def test_what_is_deployed_is_there() -> None:
+    deployed = "\n".join(step["run"] for name, step in STEPS if name == "staging" and "run" in step)
+    if not (ROOT / "deploy" / "kubernetes").is_dir():
+        pytest.skip("deploy/kubernetes is not there: nothing to deploy to a cluster")
+    assert all((ROOT / file).is_file() for file in re.findall(r"--values (\S+)", deployed))
+    [module] = re.findall(r"python -m (\S+)", deployed)
+    assert importlib.util.find_spec(module)
+
+
+def test_no_job_has_a_permission_by_default() -> None:
+    assert WORKFLOW["permissions"] == {}
+    allowed = {
+        "image": {"contents": "read", "packages": "write"},
+        "staging": {"contents": "read", "packages": "read"},
+    }
+    for name, job in JOBS.items():
+        assert job["permissions"] == allowed.get(name, {"contents": "read"}), name
+    checkouts = [step for _, step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_each_action_is_of_one_version() -> None:
+    used = [step["uses"] for _, step in STEPS if "uses" in step]
+    assert [one for one in used if not re.fullmatch(r"actions/[\w-]+@(v\d+|[0-9a-f]{40})", one)] == []
+
+
+def test_what_others_choose_never_becomes_part_of_a_script() -> None:
+    """A branch may be named `$(curl …)`: names reach a script as variables alone."""
+    assert [script for script in SCRIPTS if "${{" in script] == []
+
+
+@pytest.mark.parametrize("name", USES_A_SECRET)
+def test_a_job_with_a_secret_does_nothing_without_it(name: str) -> None:
+    first, *others = JOBS[name]["steps"]
+    assert "secrets." in str(first["env"])
+    assert [step for step in others if step["if"] != "steps.secrets.outputs.found"] == []
+
+
+def test_no_other_job_has_a_secret() -> None:
+    assert {name for name, job in JOBS.items() if "secrets." in str(job).replace("steps.secrets.", "")} == {
+        *USES_A_SECRET
+    }
+    # what a fork sends is a pull request
+    events = {name: re.findall(r"github\.event_name == '(\w+)'", JOBS[name]["if"]) for name in USES_A_SECRET}
+    assert events == {"staging": ["push"], "remove-staging": ["delete"]}
+
+
+@pytest.mark.parametrize(("secret", "found"), [("", False), ("a: kubeconfig\n", True)])
+def test_a_missing_secret_is_told_in_a_notice(secret: str, found: bool, tmp_path: Path) -> None:
+    step = JOBS["staging"]["steps"][0]
+    [name] = step["env"]
+    files = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_OUTPUT": str(tmp_path / "output")}
+    variables = {**os.environ, **files, "RUNNER_TEMP": str(tmp_path), name: secret}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], env=variables, capture_output=True, text=True, check=True
+    )
+    if found:
+        assert (tmp_path / "output").read_text() == "found=true\n"
+        assert (tmp_path / "kubeconfig").stat().st_mode & 0o077 == 0
+        assert done.stdout == ""
+    else:
+        assert done.stdout.startswith("::notice ")
+        assert name in done.stdout
+        assert not (tmp_path / "output").exists()
+
+
+def test_an_environment_goes_with_its_branch_and_waits_for_its_deployment() -> None:
+    assert EVENTS.keys() == {"push", "pull_request", "delete"}
+    assert "github.event.ref_type == 'branch'" in JOBS["remove-staging"]["if"]
+    groups = {name: JOBS[name]["concurrency"]["group"] for name in USES_A_SECRET}
+    assert groups == {
+        "staging": "staging-${{ github.ref_name }}",
+        "remove-staging": "staging-${{ github.event.ref }}",
+    }
+    assert not any(JOBS[name]["concurrency"].get("cancel-in-progress") for name in USES_A_SECRET)
+
+
+def test_packages_are_kept_from_run_to_run_as_long_as_the_lock_stays() -> None:
+    [python] = [step["with"] for _, step in STEPS if step.get("uses", "").startswith("actions/setup-python@")]
+    assert (python["cache"], python["cache-dependency-path"]) == ("pip", "requirements-test.lock")
+
+
+def test_the_environment_is_named_without_an_installed_package(tmp_path: Path) -> None:
+    """The job that removes it installs nothing, and two branches never share one."""
+    step = next(step for step in JOBS["remove-staging"]["steps"] if step.get("name", "").startswith("name "))
+    names = []
+    for branch in ("Feature/One", "feature/one"):
+        kept = tmp_path / "env"
+        kept.unlink(missing_ok=True)
+        bare = {"PATH": os.defpath, "BRANCH": branch, "GITHUB_ENV": str(kept)}
+        subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=bare, check=True)
+        names.append(kept.read_text().strip())
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"NAME=staging-[a-z0-9-]{1,54}", name) for name in names)
