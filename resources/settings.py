@@ -90,10 +90,10 @@ class Settings:
 
 def read_settings_file(path: Path) -> dict[str, object]:
     """The settings kept in a file, none when there is no file; InputError for a file that makes no sense."""
-    if not path.exists():
-        return {}
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML ({error}); correct or delete the file") from error
     except OSError as error:

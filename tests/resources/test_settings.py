@@ -40,6 +40,18 @@ def test_settings_that_is_a_folder_is_an_error(tmp_path: Path) -> None:
         read_settings_file(tmp_path / "settings.toml")
 
 
+def test_a_file_that_this_user_cannot_even_see_is_an_error_that_names_it(tmp_path: Path) -> None:
+    """A container runs as any user, whose home may be another's."""
+    # no name so long can be looked up, by root neither
+    with pytest.raises(InputError, match=r"x: cannot be read \(File name too long\)"):
+        read_settings_file(tmp_path / ("x" * 300))
+
+
+def test_below_a_file_there_is_no_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    assert read_settings_file(tmp_path / "home" / "settings.toml") == {}
+
+
 @given(photos=texts, salt=texts)
 def test_what_was_kept_is_read_back(photos: str, salt: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
