@@ -9,6 +9,7 @@ import dagster as dg
 
 from partitions.file_sets import FileSet
 from resources.pipeline import DAYS, Declaration, Pipeline
+from resources.run_launcher import PROCESS_TAG, this_process
 
 BACKFILL_TAG = "photo_popularity/backfill"
 # dagster.yaml lets one run at a time work on a source
@@ -82,7 +83,7 @@ def run_here(
             run_config=run_config,
             instance=instance,
             asset_selection=[dg.AssetKey(asset) for asset in assets],
-            tags=dict(tags),
+            tags={**tags, PROCESS_TAG: this_process()},
             run_id=run_id,
             raise_on_error=False,
         )

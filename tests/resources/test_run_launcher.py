@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -16,7 +16,10 @@ from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from resources.run_launcher import LocalRunLauncher
+from photo_popularity.jobs import run_here
+from resources.run_launcher import PROCESS_TAG, LocalRunLauncher, this_process
+
+BY_A_CODE_SERVER = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4266}'}
 
 
 @pytest.fixture
@@ -37,10 +40,9 @@ def worker() -> Iterator[SpawnProcess]:
 
 
 def a_run(
-    instance: dg.DagsterInstance, process: int | None, *, by_a_code_server: bool = True
+    instance: dg.DagsterInstance, process: int | None, tags: Mapping[str, str] = BY_A_CODE_SERVER
 ) -> dg.DagsterRun:
-    tags = {GRPC_INFO_TAG: '{"host": "127.0.0.1", "port": 4266}'} if by_a_code_server else {}
-    run: dg.DagsterRun = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    run: dg.DagsterRun = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=dict(tags))
     instance.report_engine_event("the code server was asked", run)
     if process is not None:
         instance.report_engine_event("Started process", run, EngineEventData.in_process(process))
@@ -78,7 +80,30 @@ def test_of_a_run_that_has_told_of_no_process_nothing_is_said(instance: dg.Dagst
     assert health(instance, a_run(instance, None)) == (WorkerStatus.RUNNING, None)
 
 
-def test_of_a_run_in_somebodys_own_process_nothing_is_said(instance: dg.DagsterInstance) -> None:
+def test_of_a_run_that_no_launcher_has_started_nothing_is_said(instance: dg.DagsterInstance) -> None:
     """It may be on another machine, where the number means another process."""
-    run = a_run(instance, os.getppid(), by_a_code_server=False)
-    assert health(instance, run) == (WorkerStatus.RUNNING, None)
+    assert health(instance, a_run(instance, os.getppid(), {})) == (WorkerStatus.RUNNING, None)
+
+
+def test_a_run_that_was_not_launched_lives_as_long_as_the_process_that_works_on_it(
+    instance: dg.DagsterInstance,
+) -> None:
+    host, process, beginning = this_process().split(" ")
+    for told, status in (
+        (f"{host} {process} {beginning}", WorkerStatus.RUNNING),
+        # the number is another's by now
+        (f"{host} {process} {int(beginning) - 1}", WorkerStatus.FAILED),
+        (f"elsewhere {process} {int(beginning) - 1}", WorkerStatus.RUNNING),
+    ):
+        assert health(instance, a_run(instance, None, {PROCESS_TAG: told}))[0] == status
+
+
+def test_a_run_in_a_process_of_its_own_tells_which_that_is(instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def nothing() -> None:
+        """An asset."""
+
+    job = dg.Definitions(assets=[nothing]).resolve_implicit_global_asset_job_def()
+    ran = run_here(job, instance, assets=["nothing"], tags={})
+    [run] = instance.get_runs(dg.RunsFilter(run_ids=[ran.run_id]))
+    assert run.tags[PROCESS_TAG] == this_process()
