@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from photo_popularity.sample_site.generate import generate_site
-from photo_popularity.sample_site.population import SampleScale
 from tests.end_to_end.dagster_site import DagsterSite
 from tests.end_to_end.dagster_ui import DagsterUI, served
-
-# the fewest days that make a model
-SCALE = SampleScale(
-    first_day=date(2026, 10, 1), days=24, photos_a_day=2, earlier_photos=12, owners=8, drawings_a_class=6
-)
+from tests.end_to_end.site_scale import SCALE, SMALL_SCALE
 
 
 @pytest.fixture(scope="session")
 def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of few photos, for tests of what a whole run does with it; nobody may write there."""
-    scale = replace(SCALE, photos_a_day=1, earlier_photos=6, owners=5)
-    return generate_site(tmp_path_factory.mktemp("small") / "site", scale=scale).folder
+    return generate_site(tmp_path_factory.mktemp("small") / "site", scale=SMALL_SCALE).folder
 
 
 @pytest.fixture(scope="session")

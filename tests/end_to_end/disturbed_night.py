@@ -91,17 +91,22 @@ class DisturbedNight:
         left = [(share, fault) for share, its in sorted(faults.items()) for fault in its]
 
         def is_complete() -> bool:
+            for name in self.machine.start_again():
+                self.tell(f"{name} has ended by itself")
             right = self.right()
             if left and 100 * right >= left[0][0] * len(self.wanted) and self.is_at_work():
                 _, fault = left.pop(0)
+                self.tell(f"{right} of {len(self.wanted)} right: {fault.__name__}")
                 fault(self)
-                moment = time.monotonic() - self.started
-                # pytest shows it when the night fails
-                print(f"{moment:.0f} s, {right} of {len(self.wanted)} right: {fault.__name__}", flush=True)
             return right == len(self.wanted) and not self.in_flight()
 
         wait_for(is_complete, "the night", seconds=seconds)
         assert not left, left
+        self.tell("all is made")
+
+    def tell(self, what: str) -> None:
+        """Note it for whoever looks at the output of a night that failed."""
+        print(f"{time.monotonic() - self.started:.0f} s: {what}", flush=True)
 
     def assert_nothing_is_left_over(self) -> None:
         """No run and no execution that goes on, no lock, nothing made twice from the same inputs."""
@@ -123,9 +128,12 @@ class DisturbedNight:
 
 @contextmanager
 def disturbed_night(
-    site: Path, folder: Path, embedded: CommandLine, *, s3: S3Server, bucket: str
+    site: Path, folder: Path, embedded: CommandLine, *, s3: S3Server, bucket: str, **more: str
 ) -> Iterator[DisturbedNight]:
-    """The units on servers of their own, until the block ends, when nothing of theirs may be left."""
+    """The units on servers of their own, until the block ends, when nothing of theirs may be left.
+
+    `more` stands in the units' environment too.
+    """
     binaries = server_binaries()
     if binaries is None:
         pytest.skip("this machine has no PostgreSQL server (Debian: apt-get install postgresql)")
@@ -141,9 +149,10 @@ def disturbed_night(
             s3=S3Server(store.address),
             bucket=bucket,
             postgres=postgres,
-        ) as variables,
+        ) as its_variables,
         pytest.MonkeyPatch.context() as patch,
     ):
+        variables = its_variables | more
         patch.setenv("DAGSTER_POSTGRES_URL", variables["DAGSTER_POSTGRES_URL"])
         environment = read_environment(variables)
         catalog = Catalog(environment.catalog_url, schema=environment.catalog_schema)

@@ -89,6 +89,14 @@ class OneMachine:
                     found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
         return found
 
+    def start_again(self) -> list[str]:
+        """Start again what has ended by itself, as systemd does; returns which that was."""
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        for name in ended:
+            self.processes.pop(name)
+            self.start(name.split()[-1], name=name)
+        return ended
+
     def end(self, unit: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End the unit's process as systemd does, or by another signal, which its children get too if it is the hard one."""
         process = self.processes.pop(unit)
