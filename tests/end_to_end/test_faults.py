@@ -90,3 +90,5 @@ def test_a_night_in_which_everything_fails_in_turn_makes_the_same_once(
             },
             seconds=SECONDS_FOR_A_NIGHT,
         )
+    assert night.machine.disobeyed == []
+    assert night.machine.children() == {}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DEPLOYMENT = CHECKOUT / "deploy" / "one_machine"
 UNITS = ("code", "daemon", "webserver")
 INSTALLED_AT, CODE_PORT, WEB_PORT = "/opt/photo-popularity", "4266", "3000"
-SECONDS_TO_END = 60
+SECONDS_TO_END = 30
 
 
 @dataclass
@@ -31,6 +32,7 @@ class OneMachine:
     web_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sessions: set[int] = field(default_factory=set)
+    disobeyed: list[str] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -76,9 +78,9 @@ class OneMachine:
         program = Path(sys.executable).with_name(Path(words[0]).name)
         return [str(program), *(here.get(word, word) for word in words[1:])]
 
-    def children(self, name: str | None = None) -> dict[int, str]:
-        """What else the process of this name, or any that was ever started here, has left running: commands by process."""
-        roots = self.sessions if name is None else {self.processes[name].pid}
+    def children(self, *sessions: int) -> dict[int, str]:
+        """What else runs of these sessions, or of any that was ever begun here: commands by process."""
+        roots = set(sessions) or self.sessions
         alive = {process.pid for process in self.processes.values()}
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
@@ -97,19 +99,19 @@ class OneMachine:
             self.start(name.split()[-1], name=name)
         return ended
 
-    def end(self, unit: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the unit's process as systemd does, or by another signal, which its children get too if it is the hard one."""
-        process = self.processes.pop(unit)
-        if how == signal.SIGKILL:
+    def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """End a unit's process and all that it has started, as systemd does: what does not obey is killed after a while."""
+        process = self.processes.pop(name)
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
-        else:
-            process.send_signal(how)
-        try:
-            process.wait(timeout=SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+        deadline = time.monotonic() + SECONDS_TO_END
+        while (left := self.children(process.pid)) or process.poll() is None:
+            if time.monotonic() > deadline:
+                self.disobeyed += left.values()
+                for one in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(one, signal.SIGKILL)
+            time.sleep(0.1)
 
 
 def service(unit: str) -> Mapping[str, str]:
