@@ -1,33 +1,41 @@
 """Steps as Kubernetes Jobs that say why they died, and that nobody waits for in vain.
 
 Dagster's own handler tells a failed Job from one that is not, and nothing more: it waits for ever for a pod that never comes,
-and names no reason. What is used of its inner parts is used here alone; the launch and the end of a step stay its own.
+names no reason, and ends the whole run over one Job that Kubernetes refuses. What is used of its inner parts is used here
+alone; how a Job looks stays its own.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEvent, Executor
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, Executor
+from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepDelegatingExecutor,
     StepHandler,
     StepHandlerContext,
 )
-from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
 from dagster_k8s.executor import K8sStepHandler
-from dagster_k8s.launcher import K8sRunLauncher
+from dagster_shared.error import SerializableErrorInfo
 from kubernetes.client import ApiException  # type: ignore[import-untyped]
+from urllib3.exceptions import HTTPError
 
 from resources.pod_reasons import Manifest, is_disrupted, latest, reason_of, reason_without_pod, text
 from resources.step_processes import has_ended
 
 START_SECONDS = 600.0
 CHECK_SECONDS = 5
+
+
+ROUTINE = ("Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing")
+INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class WatchedStepHandler(StepHandler):
     may_pass: set[str] = field(default_factory=set)
     """The steps whose pods were ended by what has nothing to do with them: another attempt may come to its end."""
     _waiting_since: dict[str, float] = field(default_factory=dict)
+    _jobs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -98,8 +107,21 @@ class WatchedStepHandler(StepHandler):
         return "WatchedStepHandler"
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
-        """Create the step's Job."""
-        return self.inner.launch_step(step_handler_context)
+        """Create the step's Job; one that Kubernetes refuses is the failure of this step, and not of the run."""
+        name = self.inner._get_k8s_step_job_name(step_handler_context)
+        namespace = self.inner._get_container_context(step_handler_context).namespace
+        step_key = self.inner._get_step_key(step_handler_context)
+        self._jobs[step_key] = (name, namespace)
+        try:
+            yield from self.inner.launch_step(step_handler_context)
+        except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
+            reason = (
+                f"Kubernetes does not take Job {name} of step {step_key}: {answer(error.k8s_api_exception)}"
+            )
+            DagsterEvent.step_failure_event(
+                step_handler_context.get_step_context(step_key),
+                StepFailureData(SerializableErrorInfo(reason, [], None), None),  # type: ignore[no-untyped-call]
+            )
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Delete the step's Job and pod."""
@@ -121,6 +143,15 @@ class WatchedStepHandler(StepHandler):
             self.may_pass.difference_update(steps)
         self.inner._api_client.delete_job(job_name=name, namespace=namespace)
         return CheckStepHealthResult.unhealthy(reason)
+
+    def why_interrupted(self, step_key: str) -> str | None:
+        """Why the process of a step was told to end; None if Kubernetes knows nothing of it."""
+        if step_key not in self._jobs:
+            return None
+        job = self._read(*self._jobs[step_key])
+        if job is None:
+            return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
+        return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
 
     def _wrong(self, job: Job) -> str | None:
         """What is wrong with a step's Job; None while all may be well."""
@@ -161,13 +192,59 @@ class WatchedStepHandler(StepHandler):
         return Job(name, manifest, pods, events, [event for pod in named for event in events_of(pod)])
 
 
+class WatchedExecutor(StepDelegatingExecutor):
+    """Dagster's executor, which also asks why a step was interrupted: its process knows only that it was told to end."""
+
+    def _pop_events(
+        self, instance: DagsterInstance, run_id: str, seen_storage_ids: set[int]
+    ) -> Sequence[DagsterEvent]:
+        events = super()._pop_events(instance, run_id, seen_storage_ids)
+        for event in events:
+            if was_interrupted(event) and event.step_key:
+                self._explain(instance, run_id, event.step_key)
+        return events
+
+    def _explain(self, instance: DagsterInstance, run_id: str, step_key: str) -> None:
+        handler, run = self._step_handler, instance.get_run_by_id(run_id)
+        if not isinstance(handler, WatchedStepHandler) or run is None:
+            return
+        try:
+            reason = handler.why_interrupted(step_key)
+        except (ApiException, HTTPError) as error:
+            reason = f"Kubernetes cannot be asked: {answer(error)}"
+        if reason:
+            instance.report_engine_event(f"Step {step_key} was interrupted: {reason}", run, step_key=step_key)
+
+
+def was_interrupted(event: DagsterEvent) -> bool:
+    """Whether a step's process has reported that it was told to end."""
+    error = getattr(event.event_specific_data, "error", None) if event.is_step_event else None
+    while error is not None:
+        if INTERRUPTED in (error.cls_name or ""):
+            return True
+        error = error.cause
+    return False
+
+
+def answer(error: Exception) -> str:
+    """What the API has answered, or why it has not."""
+    body = getattr(error, "body", None)
+    try:
+        status = json.loads(body or "")
+    except ValueError:
+        return str(error)
+    return f"{status.get('message')} ({status.get('reason')}, {status.get('code')})"
+
+
 def failure(job: Job) -> str:
     """Why a Job has failed: what its pod says, or what was said of a pod that is gone."""
     for pod in job.pods:
         if reason := reason_of(pod, job.pod_events):
             return reason
     if job.pod_events:
-        last = latest(job.pod_events)
+        last = latest(
+            [event for event in job.pod_events if event.get("reason") not in ROUTINE] or job.pod_events
+        )
         said = f"{text(last, 'reason')}: {text(last, 'message')}"
         return f"The pod of Job {job.name} is gone, deleted by somebody or with its node; last was said of it: {said}"
     conditions = (job.manifest.get("status") or {}).get("conditions") or [{}]
@@ -197,6 +274,12 @@ def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDel
     inner = executor._step_handler
     if not isinstance(inner, K8sStepHandler):
         raise TypeError(f"watched() takes what k8s_job_executor makes, not an executor with a {inner.name}.")
-    executor._step_handler = WatchedStepHandler(inner, start_seconds)
-    executor._check_step_health_interval_seconds = CHECK_SECONDS
-    return executor
+    return WatchedExecutor(
+        WatchedStepHandler(inner, start_seconds),
+        retries=executor.retries,
+        check_step_health_interval_seconds=CHECK_SECONDS,
+        max_concurrent=executor._max_concurrent,
+        tag_concurrency_limits=executor._tag_concurrency_limits,
+        should_verify_step=executor._should_verify_step,
+        step_dependency_config=executor.step_dependency_config,
+    )

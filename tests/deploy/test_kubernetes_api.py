@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import time
@@ -551,7 +552,13 @@ def test_a_connection_can_be_dropped_and_a_server_be_away(api: KubernetesApi) ->
     api.faults.order(RequestFault(None, verb="list", resource="jobs"))
     with pytest.raises(ConnectionError):
         urllib.request.urlopen(f"{api.proxy_url}/apis/batch/v1/jobs")
+    kept = http.client.HTTPConnection("127.0.0.1", api.proxy_port)
+    kept.request("GET", "/healthz")
+    assert kept.getresponse().read() == b"ok"
     api.go_down()
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        kept.request("GET", "/healthz")
+        kept.getresponse()
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(f"{api.proxy_url}/apis/batch/v1/jobs")
     api.come_up()

@@ -40,6 +40,7 @@ class Night:
     once_printed: str = ""
     seconds: float = 0
     step: Mapping[str, Any] = field(default_factory=dict)
+    execution: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     without_pods: bool = False
 
@@ -58,6 +59,8 @@ NIGHTS = {
     "no room": Night("cared_for", "Unschedulable", HEAVY),
     "no controller": Night("cared_for", without_pods=True),
     "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG),
+    "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
+    "no role": Night("cared_for", execution={"job_namespace": "default"}),
     "worker out of memory": Night("plain", "OOMKilled", WORKER, LAUNCHED, LONG),
     "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
 }
@@ -104,11 +107,11 @@ def nights(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
                 dagster.api.faults.order(PodFault(night.fault, labels, once_printed=night.once_printed))
             if night.without_pods:
                 dagster.api.faults.leave_without_pods(**labels, **HEAVY)
-            config: dict[str, Any] = {}
+            config: dict[str, Any] = {"execution": {"config": dict(night.execution)}}
             if night.seconds:
                 config["ops"] = {"heavy": {"config": {"seconds": night.seconds}}}
             if night.step:
-                config["execution"] = {"config": {"per_step_k8s_config": {"heavy": night.step}}}
+                config["execution"]["config"]["per_step_k8s_config"] = {"heavy": night.step}
             return dagster.launch(night.job, config, run_id, night.tags)
 
         with ThreadPoolExecutor(2) as pool:
@@ -189,6 +192,19 @@ def test_what_was_given_up_cannot_start_later(nights: Nights, name: str) -> None
 def test_a_step_that_ran_out_of_memory_is_tried_again_where_its_policy_says_so(nights: Nights) -> None:
     assert nights.end("out of memory once") == DagsterRunStatus.SUCCESS
     assert "(OOMKilled)" in nights.said("out of memory once", "STEP_UP_FOR_RETRY")
+
+
+def test_a_step_that_was_told_to_end_says_by_whom_and_is_tried_again(nights: Nights) -> None:
+    assert nights.end("deleted once") == DagsterRunStatus.SUCCESS
+    assert "Step stubborn was interrupted: " in nights.said("deleted once", "ENGINE_EVENT")
+    assert "deleted" in nights.said("deleted once", "ENGINE_EVENT").partition("was interrupted: ")[2]
+
+
+def test_a_job_that_kubernetes_refuses_is_the_failure_of_its_step(nights: Nights) -> None:
+    assert nights.end("no role") == DagsterRunStatus.FAILURE
+    words = 'cannot create resource "jobs" in API group "batch" in the namespace "default" (Forbidden, 403)'
+    assert words in nights.said("no role", "STEP_FAILURE")
+    assert words in nights.said("no role", "PIPELINE_FAILURE")
 
 
 def test_the_launcher_says_what_killed_a_runs_own_pod(nights: Nights) -> None:

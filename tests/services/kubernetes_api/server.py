@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import socket
 import ssl
 import sys
 import tempfile
@@ -31,12 +33,47 @@ from tests.services.ports import HOST, free_port
 
 
 class HttpServer(ThreadingHTTPServer):
-    """A listener whose connections end with it."""
+    """A listener that takes its connections along when it goes."""
 
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
     request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[Handler]) -> None:
+        super().__init__(address, handler)
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection, and serve it in a thread."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection that has ended."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of a client that hangs up in the middle of a handshake; all else is worth a trace."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(*_)
+
+    def cut(self) -> None:
+        """Accept nobody, and break off with all who are here."""
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def held_port(port: int) -> socket.socket:
+    """Keep a port from everybody else while nobody listens on it; connections to it are refused."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((HOST, port))
+    return holder
 
 
 @dataclass
@@ -60,6 +97,7 @@ class KubernetesApi:
         )
         self._jobs = JobController(self.registry, self.faults.ignores)
         self._listeners: list[HttpServer] = []
+        self._held = [held_port(port) for port in (self.port, self.proxy_port)]
         certificate, key, self.authority = authority_and_server()
         for name, text in (("server.pem", certificate + key), ("ca.crt", self.authority)):
             (self.folder / name).write_bytes(text)
@@ -132,13 +170,14 @@ class KubernetesApi:
         self.go_down()
         self._jobs.stop()
         self.kubelet.stop()
+        for holder in self._held:
+            holder.close()
 
     def go_down(self) -> None:
         """Refuse every connection, as a control plane that is away does; pods run on."""
         self.watches.end_all()
         for listener in self._listeners:
-            listener.shutdown()
-            listener.server_close()
+            listener.cut()
         self._listeners.clear()
 
     def come_up(self) -> None:
