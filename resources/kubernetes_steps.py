@@ -7,7 +7,6 @@ alone; how a Job looks stays its own.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -27,63 +26,14 @@ from dagster_shared.error import SerializableErrorInfo
 from kubernetes.client import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
-from resources.pod_reasons import Manifest, is_disrupted, latest, reason_of, reason_without_pod, text
-from resources.step_processes import has_ended
+from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
+from resources.pod_reasons import reason_of
 
 START_SECONDS = 600.0
 CHECK_SECONDS = 5
 
 
-ROUTINE = ("Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing")
 INTERRUPTED = "DagsterExecutionInterruptedError"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A step's Job as the API has it now, with its pods and what was said of both."""
-
-    name: str
-    manifest: Manifest
-    pods: Sequence[Manifest]
-    events: Sequence[Manifest]
-    pod_events: Sequence[Manifest]
-
-
-class StepPods(K8sStepHandler):
-    """Dagster's handler, whose pods have nothing of the run worker's credentials: only what their own step names."""
-
-    def _get_container_context(self, step_handler_context: StepHandlerContext) -> K8sContainerContext:
-        context = super()._get_container_context(step_handler_context)
-        config = context.run_k8s_config
-        theirs = {volume["name"] for volume in config.pod_spec_config.get("volumes", ()) if is_secret(volume)}
-        return context._replace(
-            run_k8s_config=config._replace(
-                pod_spec_config=without(config.pod_spec_config, "volumes", theirs),
-                container_config=without(config.container_config, "volume_mounts", theirs),
-            )
-        )
-
-
-def is_secret(volume: Mapping[str, Any]) -> bool:
-    """Whether a volume shows a secret."""
-    return "secret" in volume
-
-
-def without(config: Mapping[str, Any], key: str, names: Set[str]) -> dict[str, Any]:
-    """The configuration, with those of a list's items left out that have these names."""
-    kept = [item for item in config.get(key, ()) if item["name"] not in names]
-    return {**config, key: kept} if key in config else dict(config)
-
-
-def step_pods(launcher: K8sRunLauncher) -> WatchedStepHandler:
-    """Launches steps where the launcher launches runs."""
-    inner = StepPods(
-        image=None,
-        container_context=K8sContainerContext(),
-        load_incluster_config=launcher.load_incluster_config,
-        kubeconfig_file=launcher.kubeconfig_file,
-    )
-    return WatchedStepHandler(inner)
 
 
 @dataclass
@@ -131,7 +81,7 @@ class WatchedStepHandler(StepHandler):
         """Whether the step may still come to its end by itself; if not, why."""
         name = self.inner._get_k8s_step_job_name(step_handler_context)
         namespace = self.inner._get_container_context(step_handler_context).namespace
-        job = self._read(name, namespace)
+        job = read_job(self.inner._api_client, name, namespace)
         reason = f"Job {name} was deleted, by none of Dagster's doing." if job is None else self._wrong(job)
         # looked up after the Job: what a process reports, it reports before it ends
         if reason is None or has_ended(step_handler_context):
@@ -148,7 +98,7 @@ class WatchedStepHandler(StepHandler):
         """Why the process of a step was told to end; None if Kubernetes knows nothing of it."""
         if step_key not in self._jobs:
             return None
-        job = self._read(*self._jobs[step_key])
+        job = read_job(self.inner._api_client, *self._jobs[step_key])
         if job is None:
             return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
         return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
@@ -167,29 +117,6 @@ class WatchedStepHandler(StepHandler):
         if waited < self.start_seconds:
             return None
         return f"{not_running(job)} Nothing ran within {self.start_seconds:.0f} seconds."
-
-    def _read(self, name: str, namespace: str | None) -> Job | None:
-        """The Job with all that belongs to it; None if it is gone. Needs the verbs that Dagster needs, and no others."""
-        client = self.inner._api_client
-        plain = client.core_api.api_client.sanitize_for_serialization
-        try:
-            manifest = plain(client.batch_api.read_namespaced_job_status(name, namespace))
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
-
-        def events_of(item: str) -> list[Manifest]:
-            found = client.core_api.list_namespaced_event(
-                namespace, field_selector=f"involvedObject.name={item}"
-            )
-            listed: list[Manifest] = plain(found.items)
-            return listed
-
-        pods: list[Manifest] = plain(client.get_pods_in_job(name, namespace))
-        events = events_of(name)
-        named = {text(pod["metadata"], "name") for pod in pods} or pods_once_made(events)
-        return Job(name, manifest, pods, events, [event for pod in named for event in events_of(pod)])
 
 
 class WatchedExecutor(StepDelegatingExecutor):
@@ -226,45 +153,14 @@ def was_interrupted(event: DagsterEvent) -> bool:
     return False
 
 
-def answer(error: Exception) -> str:
-    """What the API has answered, or why it has not."""
-    body = getattr(error, "body", None)
-    try:
-        status = json.loads(body or "")
-    except ValueError:
-        return str(error)
-    return f"{status.get('message')} ({status.get('reason')}, {status.get('code')})"
-
-
-def failure(job: Job) -> str:
-    """Why a Job has failed: what its pod says, or what was said of a pod that is gone."""
-    for pod in job.pods:
-        if reason := reason_of(pod, job.pod_events):
-            return reason
-    if job.pod_events:
-        last = latest(
-            [event for event in job.pod_events if event.get("reason") not in ROUTINE] or job.pod_events
-        )
-        said = f"{text(last, 'reason')}: {text(last, 'message')}"
-        return f"The pod of Job {job.name} is gone, deleted by somebody or with its node; last was said of it: {said}"
-    conditions = (job.manifest.get("status") or {}).get("conditions") or [{}]
-    return f"Job {job.name} has failed, and has no pod: {text(conditions[-1], 'message')}"
-
-
-def not_running(job: Job) -> str:
-    """Why no pod of a Job runs yet."""
-    for pod in job.pods:
-        return reason_of(pod, job.pod_events) or f"Pod {text(pod['metadata'], 'name')} is still being made."
-    reason = reason_without_pod(job.events)
-    return (
-        reason or f"Job {job.name} has no pod, and nobody says why: Kubernetes's Job controller may be down."
-    )
-
-
-def pods_once_made(events: Sequence[Manifest]) -> set[str]:
-    """The names of the pods that a Job's controller says it has created."""
-    made = (event for event in events if event.get("reason") == "SuccessfulCreate")
-    return {text(event, "message").rpartition(" ")[2] for event in made}
+def has_ended(context: StepHandlerContext) -> bool:
+    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
+    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
+    state = context.execute_step_args.known_state
+    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
+    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
+    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
+    return len(ends) > earlier
 
 
 def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDelegatingExecutor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,9 +113,7 @@ def nights(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
                 config["execution"]["config"]["per_step_k8s_config"] = {"heavy": night.step}
             return dagster.launch(night.job, config, run_id, night.tags)
 
-        with ThreadPoolExecutor(2) as pool:
-            run_ids = dict(zip(NIGHTS, pool.map(launch, NIGHTS.values()), strict=True))
-        yield Nights(dagster, run_ids)
+        yield Nights(dagster, {name: launch(night) for name, night in NIGHTS.items()})
     postgres_server.drop(database)
 
 

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from click.testing import CliRunner
 from dagster import DagsterInstance, DagsterRunStatus
+from dagster._cli.job import job_cli
 
 from tests.services.kubernetes_api.objects import RBAC, Object
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
+from tests.services.ports import HOST, accepts, free_port, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMESPACE, DAEMON, RUN_WORKER = "night", "daemon", "run-worker"
@@ -42,7 +45,7 @@ class KubernetesDagster:
     home: Path
     workspace: Path
     instance: DagsterInstance
-    variables: Mapping[str, str]
+    daemon_log: Path
     launched: dict[str, float] = field(default_factory=dict)
 
     def launch(
@@ -54,18 +57,12 @@ class KubernetesDagster:
     ) -> str:
         """Submit a run of a job as its user does, and give the run's id."""
         run_id = run_id or str(uuid.uuid4())
-        words = ["job", "launch", "--workspace", str(self.workspace), "--job", job, "--run-id", run_id]
+        words = ["launch", "--workspace", str(self.workspace), "--job", job, "--run-id", run_id]
         words += ["--config-json", json.dumps(config or {}), "--tags", json.dumps(tags or {})]
-        done = subprocess.run(
-            [program("dagster"), *words],
-            env={**os.environ, **self.variables},
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"dagster job launch ended with {done.returncode}: {done.stderr[-2000:]}")
+        # in this process: another would read all of Dagster first, for each run
+        done = CliRunner().invoke(job_cli, words, env={"DAGSTER_HOME": str(self.home)})
+        if done.exit_code:
+            raise RuntimeError(f"dagster job launch ended with {done.exit_code}: {done.output[-2000:]}")
         self.launched[run_id] = time.time()
         return run_id
 
@@ -141,8 +138,8 @@ def settings(home: Path, database: str, monitoring: Mapping[str, Any]) -> Object
         "storage": {"postgres": {"postgres_url": database}},
         "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"},
         "run_launcher": {
-            "module": "dagster_k8s",
-            "class": "K8sRunLauncher",
+            "module": "resources.kubernetes_launcher",
+            "class": "PatientRunLauncher",
             "config": {
                 "service_account_name": RUN_WORKER,
                 "job_namespace": NAMESPACE,
@@ -167,31 +164,43 @@ def kubernetes_dagster(
     home = folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text(json.dumps(settings(home, database, monitoring)))
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(json.dumps({"load_from": [{"python_module": module}]}))
+    port, workspace = free_port(), folder / "workspace.yaml"
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": {"host": HOST, "port": port}}]}))
     shared = {"PYTHONPATH": str(CHECKOUT), "DAGSTER_HOME": str(home)}
     with kubernetes_api(shared) as api, dg.DagsterInstance.from_config(str(home)) as instance:
         api.namespace(NAMESPACE, DAEMON, RUN_WORKER)
         api.apply(role("runs", [DAEMON, RUN_WORKER], RULES))
         kubeconfig = api.kubeconfig_of(api.access.token(NAMESPACE, DAEMON), NAMESPACE, DAEMON)
         variables = {**shared, "KUBECONFIG": str(kubeconfig)}
-        log = folder / "daemon.log"
-        with log.open("wb") as output:
-            daemon = subprocess.Popen(
-                [program("dagster-daemon"), "run", "--workspace", str(workspace)],
-                env={**os.environ, **variables},
-                cwd=CHECKOUT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        code = [program("dagster"), "api", "grpc", "--module-name", module, "--port", str(port)]
+        daemon = [program("dagster-daemon"), "run", "--workspace", str(workspace)]
+        with process(code, variables, folder / "code.log") as server:
+            wait_until(lambda: accepts(port), server, (folder / "code.log").read_text)
+            with process(daemon, variables, folder / "daemon.log"):
+                yield KubernetesDagster(api, home, workspace, instance, folder / "daemon.log")
+
+
+@contextmanager
+def process(
+    command: Sequence[str], variables: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with these variables, ended politely at the end."""
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            command,
+            env={**os.environ, **variables},
+            cwd=CHECKOUT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield started
+    finally:
+        started.terminate()
         try:
-            yield KubernetesDagster(api, home, workspace, instance, variables)
-        finally:
-            daemon.terminate()
-            try:
-                daemon.wait(timeout=SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
-                daemon.wait()
-                raise
+            started.wait(timeout=SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+            raise

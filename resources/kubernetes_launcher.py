@@ -1,0 +1,62 @@
+"""The run launcher of a cluster: Dagster's own, which loses no run because Kubernetes's API is away, and gives true reasons."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from dagster import DagsterRun
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster_k8s.job import get_job_name_from_run_id
+from dagster_k8s.launcher import K8sRunLauncher
+
+from resources.kubernetes_jobs import failure, not_running, read_job
+
+PATIENCE_SECONDS = 900.0
+GONE = "could not be found"
+
+
+class PatientRunLauncher(K8sRunLauncher):
+    """Launches runs as Dagster's own launcher does.
+
+    Dagster's daemon fails every run whose pod it cannot ask about, though the pod works on. This launcher believes a
+    run alive until nobody has been able to say otherwise for `PATIENCE_SECONDS`.
+    """
+
+    _silent_since: float | None = None
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Whether the run's pod works, as far as anybody can say."""
+        result: CheckRunHealthResult = super().check_run_worker_health(run)
+        if result.status != WorkerStatus.UNKNOWN or GONE in (result.msg or ""):
+            self._silent_since = None
+            return result
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since > PATIENCE_SECONDS:
+            return result
+        logging.getLogger(__name__).warning("Run %s is believed alive: %s", run.run_id, result.msg)
+        return CheckRunHealthResult(WorkerStatus.RUNNING, result.msg)
+
+    def get_run_worker_debug_info(
+        self,
+        run: DagsterRun,
+        include_container_logs: bool | None = True,  # noqa: FBT001, FBT002
+    ) -> str | None:
+        """Why the run's pod is dead or not there, and Dagster's own details of it."""
+        attempt = self._get_resume_attempt_number(run)
+        name = get_job_name_from_run_id(run.run_id, attempt)  # type: ignore[no-untyped-call]
+        job = read_job(self._api_client, name, self.get_container_context_for_run(run).namespace)
+        if job is None:
+            return f"Job {name} was deleted, by none of Dagster's doing."
+        status = job.manifest.get("status") or {}
+        if any((pod.get("status") or {}).get("phase") == "Running" for pod in job.pods) and not status.get(
+            "failed"
+        ):
+            details: str | None = super().get_run_worker_debug_info(run, include_container_logs)
+            return details
+        reason = failure(job) if status.get("failed") else not_running(job)
+        if not job.pods and not status.get("startTime"):
+            # Dagster's own details cannot be told of a Job that its controller has not come to
+            return reason
+        return f"{reason}\n\n{super().get_run_worker_debug_info(run, include_container_logs)}"
