@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, Executor
-from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepDelegatingExecutor,
@@ -50,6 +50,7 @@ class WatchedStepHandler(StepHandler):
     """The steps whose pods were ended by what has nothing to do with them: another attempt may come to its end."""
     _waiting_since: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    _dead: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -62,15 +63,18 @@ class WatchedStepHandler(StepHandler):
         namespace = self.inner._get_container_context(step_handler_context).namespace
         step_key = self.inner._get_step_key(step_handler_context)
         self._jobs[step_key] = (name, namespace)
+        if reason := self._dead.get((step_key, attempts_of(step_handler_context, step_key))):
+            # a run worker that takes over would start the same attempt again, whose process would refuse to run
+            fail(step_handler_context, step_key, reason)
+            return
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
-            reason = (
-                f"Kubernetes does not take Job {name} of step {step_key}: {answer(error.k8s_api_exception)}"
-            )
-            DagsterEvent.step_failure_event(
-                step_handler_context.get_step_context(step_key),
-                StepFailureData(SerializableErrorInfo(reason, [], None), None),  # type: ignore[no-untyped-call]
+            said = answer(error.k8s_api_exception)
+            fail(
+                step_handler_context,
+                step_key,
+                f"Kubernetes does not take Job {name} of step {step_key}: {said}",
             )
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
@@ -86,11 +90,8 @@ class WatchedStepHandler(StepHandler):
         # looked up after the Job: what a process reports, it reports before it ends
         if reason is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
-        steps = step_handler_context.execute_step_args.step_keys_to_execute or ()
-        if job is not None and any(map(is_disrupted, job.pods)):
-            self.may_pass.update(steps)
-        else:
-            self.may_pass.difference_update(steps)
+        step_key = self.inner._get_step_key(step_handler_context)
+        self._dead[step_key, attempts_of(step_handler_context, step_key)] = reason
         self.inner._api_client.delete_job(job_name=name, namespace=namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
@@ -153,11 +154,27 @@ def was_interrupted(event: DagsterEvent) -> bool:
     return False
 
 
+def fail(context: StepHandlerContext, step_key: str, reason: str) -> None:
+    """Report the step's failure for this reason, or that it is to be tried again if its policy says so."""
+    step, error = context.get_step_context(step_key), SerializableErrorInfo(reason, [], None)
+    policy, attempts = step.op_retry_policy, attempts_of(context, step_key)
+    if policy and not step.retry_mode.disabled and attempts < policy.max_retries:
+        delay = policy.calculate_delay(attempts + 1)
+        DagsterEvent.step_retry_event(step, StepRetryData(error, delay))  # type: ignore[no-untyped-call]
+    else:
+        DagsterEvent.step_failure_event(step, StepFailureData(error, None))  # type: ignore[no-untyped-call]
+
+
+def attempts_of(context: StepHandlerContext, step_key: str) -> int:
+    """How many attempts of the step came before this one."""
+    state = context.execute_step_args.known_state
+    return state.get_retry_state().get_attempt_count(step_key) if state else 0
+
+
 def has_ended(context: StepHandlerContext) -> bool:
     """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
     (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
-    state = context.execute_step_args.known_state
-    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
+    earlier = attempts_of(context, step_key)
     entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
     ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
     return len(ends) > earlier

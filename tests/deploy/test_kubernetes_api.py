@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import subprocess
 import time
 import urllib.error
@@ -585,7 +586,10 @@ def test_the_client_loads_it_as_from_inside_a_cluster(api: KubernetesApi) -> Non
 
 
 def test_kubectl_gets_waits_reads_logs_and_deletes(api: KubernetesApi) -> None:
-    kubectl = ["kubectl", f"--server={api.proxy_url}", "--namespace=default"]
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("this machine has no kubectl (Debian: apt-get install kubernetes-client)")
+    kubectl = [program, f"--server={api.proxy_url}", "--namespace=default"]
 
     def done(*words: str, text: str | None = None) -> str:
         command = [*kubectl, *words]
@@ -596,7 +600,7 @@ def test_kubectl_gets_waits_reads_logs_and_deletes(api: KubernetesApi) -> None:
             text=True,
             check=True,
             timeout=60,
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(api.folder)},
+            env={"HOME": str(api.folder)},
         ).stdout
 
     manifest = json.dumps(job("by-hand", "echo hello"))

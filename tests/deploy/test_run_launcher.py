@@ -41,7 +41,7 @@ class Night:
     step: Mapping[str, Any] = field(default_factory=dict)
     execution: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    without_pods: bool = False
+    no_pods_of: Mapping[str, str] | None = None
 
 
 NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
@@ -56,11 +56,13 @@ NIGHTS = {
     "no account": Night("cared_for", step=NOBODY),
     "no image": Night("cared_for", "ImagePullBackOff", HEAVY),
     "no room": Night("cared_for", "Unschedulable", HEAVY),
-    "no controller": Night("cared_for", without_pods=True),
+    "no controller": Night("cared_for", no_pods_of=HEAVY),
     "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG),
     "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
     "worker out of memory": Night("plain", "OOMKilled", WORKER, LAUNCHED, LONG),
+    "worker's node lost": Night("plain", "NodeLost", WORKER, LAUNCHED, LONG),
+    "worker without controller": Night("plain", no_pods_of=WORKER),
     "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
 }
 
@@ -104,8 +106,8 @@ def nights(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
             labels = {"dagster/run-id": run_id, **night.of}
             if night.fault:
                 dagster.api.faults.order(PodFault(night.fault, labels, once_printed=night.once_printed))
-            if night.without_pods:
-                dagster.api.faults.leave_without_pods(**labels, **HEAVY)
+            if night.no_pods_of is not None:
+                dagster.api.faults.leave_without_pods(**labels, **night.no_pods_of)
             config: dict[str, Any] = {"execution": {"config": dict(night.execution)}}
             if night.seconds:
                 config["ops"] = {"heavy": {"config": {"seconds": night.seconds}}}
@@ -204,15 +206,35 @@ def test_a_job_that_kubernetes_refuses_is_the_failure_of_its_step(nights: Nights
     assert words in nights.said("no role", "PIPELINE_FAILURE")
 
 
-def test_the_launcher_says_what_killed_a_runs_own_pod(nights: Nights) -> None:
-    assert nights.end("worker out of memory") == DagsterRunStatus.FAILURE
-    assert "Terminated with exit code 137: OOMKilled" in nights.said(
-        "worker out of memory", "PIPELINE_FAILURE"
-    )
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("worker out of memory", "took more memory than its node had: it has no limit (OOMKilled)"),
+        ("worker's node lost", "was given up because its node node-1 was lost or tainted"),
+        ("worker without account", 'serviceaccount "nobody" not found'),
+        ("worker without controller", "has no pod, and nobody says why"),
+    ],
+)
+def test_a_run_whose_own_pod_dies_or_never_comes_fails_with_the_true_reason(
+    nights: Nights, name: str, words: str
+) -> None:
+    assert nights.end(name) == DagsterRunStatus.FAILURE
+    said = nights.said(name, "PIPELINE_FAILURE")
+    assert words in said
+    assert ("taking longer than" in said) == name.startswith("worker without")
 
 
-def test_a_run_whose_own_pod_is_refused_times_out_with_the_reason(nights: Nights) -> None:
-    assert nights.end("worker without account") == DagsterRunStatus.FAILURE
-    said = nights.said("worker without account", "PIPELINE_FAILURE")
-    assert f"Run timed out due to taking longer than {START_TIMEOUT_SECONDS} seconds to start." in said
-    assert 'serviceaccount "nobody" not found' in said
+def test_a_run_outlives_an_api_that_is_away(nights: Nights) -> None:
+    """Dagster's own launcher fails it, and its pods work on."""
+    for name in NIGHTS:
+        if name != "no account, not watched":
+            nights.end(name)
+    dagster = nights.dagster
+    run_id = dagster.launch("cared_for", {"ops": {"heavy": {"config": {"seconds": 15}}}})
+    trace = dagster.home / f"{run_id}.trace"
+    assert dagster.until(trace.exists)
+    dagster.api.go_down()
+    assert dagster.until(lambda: f"Run {run_id} is believed alive" in dagster.daemon_log.read_text())
+    dagster.api.come_up()
+    assert dagster.wait(run_id) == DagsterRunStatus.SUCCESS
+    assert trace.read_text() == "began\nended\n"
