@@ -65,6 +65,8 @@ def test_its_workspace_and_its_instance_are_those_of_one_machine() -> None:
 def test_every_process_knows_what_the_units_know_in_the_same_names() -> None:
     settings = {PREFIX + item.name.upper() for item in fields(Settings)}
     known = settings | {PREFIX + name for name in OTHER_VARIABLES} | set(variables_of_the_example())
+    # Docker's init reads it
+    known |= {"TINI_KILL_PROCESS_GROUP"}
     # the image sets it
     wanted = set(variables_of_the_example()) - {"PHOTO_POPULARITY_HOME"}
     assert OURS.keys() == {*UNITS, "prepare"}
@@ -91,6 +93,13 @@ def test_no_service_writes_to_its_image_or_gains_rights() -> None:
         assert "/tmp" in its["tmpfs"], name
         assert not its.get("privileged"), name
     assert all(its["cap_drop"] == ["ALL"] for its in OURS.values())
+
+
+def test_what_ends_a_service_is_told_to_its_runs() -> None:
+    """Docker's init tells its one child; a run that was told nothing is killed with the container."""
+    assert all(its["init"] is True for its in OURS.values())
+    assert all(its["environment"]["TINI_KILL_PROCESS_GROUP"] == "1" for its in OURS.values())
+    assert OURS["code"]["stop_grace_period"] == "2m"
 
 
 def test_nothing_is_served_beyond_this_machine() -> None:
