@@ -8,12 +8,11 @@ alone; how a Job looks stays its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, Executor
-from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
+from dagster import DagsterEvent, Executor
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepDelegatingExecutor,
@@ -21,19 +20,19 @@ from dagster._core.executor.step_delegating import (
     StepHandlerContext,
 )
 from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
+from dagster_k8s.launcher import K8sRunLauncher
 from dagster_shared.error import SerializableErrorInfo
 from kubernetes.client import ApiException  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
 from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
-from resources.pod_reasons import reason_of
+from resources.pod_reasons import is_disrupted, reason_of
+from resources.step_delegation import ReasonedExecutor, attempts_of, end, has_ended, step_of
 
 START_SECONDS = 600.0
 CHECK_SECONDS = 5
-
-
-INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
 @dataclass
@@ -46,8 +45,7 @@ class WatchedStepHandler(StepHandler):
 
     inner: K8sStepHandler
     start_seconds: float = START_SECONDS
-    may_pass: set[str] = field(default_factory=set)
-    """The steps whose pods were ended by what has nothing to do with them: another attempt may come to its end."""
+    _disrupted: set[str] = field(default_factory=set)
     _waiting_since: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     _dead: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -61,20 +59,18 @@ class WatchedStepHandler(StepHandler):
         """Create the step's Job; one that Kubernetes refuses is the failure of this step, and not of the run."""
         name = self.inner._get_k8s_step_job_name(step_handler_context)
         namespace = self.inner._get_container_context(step_handler_context).namespace
-        step_key = self.inner._get_step_key(step_handler_context)
+        step_key = step_of(step_handler_context)
         self._jobs[step_key] = (name, namespace)
-        if reason := self._dead.get((step_key, attempts_of(step_handler_context, step_key))):
+        if reason := self._dead.get((step_key, attempts_of(step_handler_context))):
             # a run worker that takes over would start the same attempt again, whose process would refuse to run
-            fail(step_handler_context, step_key, reason)
+            self._fail(step_handler_context, reason)
             return
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
             said = answer(error.k8s_api_exception)
-            fail(
-                step_handler_context,
-                step_key,
-                f"Kubernetes does not take Job {name} of step {step_key}: {said}",
+            self._fail(
+                step_handler_context, f"Kubernetes does not take Job {name} of step {step_key}: {said}"
             )
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
@@ -90,19 +86,34 @@ class WatchedStepHandler(StepHandler):
         # looked up after the Job: what a process reports, it reports before it ends
         if reason is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
-        step_key = self.inner._get_step_key(step_handler_context)
-        self._dead[step_key, attempts_of(step_handler_context, step_key)] = reason
+        step_key = step_of(step_handler_context)
+        self._dead[step_key, attempts_of(step_handler_context)] = reason
+        self._disrupted.discard(step_key)
+        if job is not None and any(map(is_disrupted, job.pods)):
+            self._disrupted.add(step_key)
         self.inner._api_client.delete_job(job_name=name, namespace=namespace)
         return CheckStepHealthResult.unhealthy(reason)
+
+    def may_pass(self, step_key: str) -> bool:
+        """Whether the step's pod was ended by what has nothing to do with it."""
+        return step_key in self._disrupted
 
     def why_interrupted(self, step_key: str) -> str | None:
         """Why the process of a step was told to end; None if Kubernetes knows nothing of it."""
         if step_key not in self._jobs:
             return None
-        job = read_job(self.inner._api_client, *self._jobs[step_key])
+        try:
+            job = read_job(self.inner._api_client, *self._jobs[step_key])
+        except (ApiException, HTTPError) as error:
+            return f"Kubernetes cannot be asked: {answer(error)}"
         if job is None:
             return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
         return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
+
+    def _fail(self, context: StepHandlerContext, reason: str) -> None:
+        step_key = step_of(context)
+        error = SerializableErrorInfo(reason, [], None)
+        end(context.get_step_context(step_key), error, attempts_of(context), may_pass=self.may_pass(step_key))
 
     def _wrong(self, job: Job) -> str | None:
         """What is wrong with a step's Job; None while all may be well."""
@@ -120,64 +131,38 @@ class WatchedStepHandler(StepHandler):
         return f"{not_running(job)} Nothing ran within {self.start_seconds:.0f} seconds."
 
 
-class WatchedExecutor(StepDelegatingExecutor):
-    """Dagster's executor, which also asks why a step was interrupted: its process knows only that it was told to end."""
+class StepPods(K8sStepHandler):
+    """Dagster's handler, whose pods have nothing of the run worker's secrets: only what their own step names."""
 
-    def _pop_events(
-        self, instance: DagsterInstance, run_id: str, seen_storage_ids: set[int]
-    ) -> Sequence[DagsterEvent]:
-        events = super()._pop_events(instance, run_id, seen_storage_ids)
-        for event in events:
-            if was_interrupted(event) and event.step_key:
-                self._explain(instance, run_id, event.step_key)
-        return events
-
-    def _explain(self, instance: DagsterInstance, run_id: str, step_key: str) -> None:
-        handler, run = self._step_handler, instance.get_run_by_id(run_id)
-        if not isinstance(handler, WatchedStepHandler) or run is None:
-            return
-        try:
-            reason = handler.why_interrupted(step_key)
-        except (ApiException, HTTPError) as error:
-            reason = f"Kubernetes cannot be asked: {answer(error)}"
-        if reason:
-            instance.report_engine_event(f"Step {step_key} was interrupted: {reason}", run, step_key=step_key)
+    def _get_container_context(self, step_handler_context: StepHandlerContext) -> K8sContainerContext:
+        context = super()._get_container_context(step_handler_context)
+        config = context.run_k8s_config
+        theirs = {
+            volume["name"] for volume in config.pod_spec_config.get("volumes", ()) if "secret" in volume
+        }
+        return context._replace(
+            run_k8s_config=config._replace(
+                pod_spec_config=without(config.pod_spec_config, "volumes", theirs),
+                container_config=without(config.container_config, "volume_mounts", theirs),
+            )
+        )
 
 
-def was_interrupted(event: DagsterEvent) -> bool:
-    """Whether a step's process has reported that it was told to end."""
-    error = getattr(event.event_specific_data, "error", None) if event.is_step_event else None
-    while error is not None:
-        if INTERRUPTED in (error.cls_name or ""):
-            return True
-        error = error.cause
-    return False
+def without(config: Mapping[str, Any], key: str, names: Set[str]) -> dict[str, Any]:
+    """The configuration, with those of a list's items left out that have these names."""
+    kept = [item for item in config.get(key, ()) if item["name"] not in names]
+    return {**config, key: kept} if key in config else dict(config)
 
 
-def fail(context: StepHandlerContext, step_key: str, reason: str) -> None:
-    """Report the step's failure for this reason, or that it is to be tried again if its policy says so."""
-    step, error = context.get_step_context(step_key), SerializableErrorInfo(reason, [], None)
-    policy, attempts = step.op_retry_policy, attempts_of(context, step_key)
-    if policy and not step.retry_mode.disabled and attempts < policy.max_retries:
-        delay = policy.calculate_delay(attempts + 1)
-        DagsterEvent.step_retry_event(step, StepRetryData(error, delay))  # type: ignore[no-untyped-call]
-    else:
-        DagsterEvent.step_failure_event(step, StepFailureData(error, None))  # type: ignore[no-untyped-call]
-
-
-def attempts_of(context: StepHandlerContext, step_key: str) -> int:
-    """How many attempts of the step came before this one."""
-    state = context.execute_step_args.known_state
-    return state.get_retry_state().get_attempt_count(step_key) if state else 0
-
-
-def has_ended(context: StepHandlerContext) -> bool:
-    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
-    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
-    earlier = attempts_of(context, step_key)
-    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
-    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
-    return len(ends) > earlier
+def step_pods(launcher: K8sRunLauncher) -> WatchedStepHandler:
+    """Launches steps where the launcher launches runs."""
+    inner = StepPods(
+        image=None,
+        container_context=K8sContainerContext(),
+        load_incluster_config=launcher.load_incluster_config,
+        kubeconfig_file=launcher.kubeconfig_file,
+    )
+    return WatchedStepHandler(inner)
 
 
 def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDelegatingExecutor:
@@ -187,8 +172,10 @@ def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDel
     inner = executor._step_handler
     if not isinstance(inner, K8sStepHandler):
         raise TypeError(f"watched() takes what k8s_job_executor makes, not an executor with a {inner.name}.")
-    return WatchedExecutor(
-        WatchedStepHandler(inner, start_seconds),
+    handler = WatchedStepHandler(inner, start_seconds)
+    return ReasonedExecutor(
+        handler,
+        handler,
         retries=executor.retries,
         check_step_health_interval_seconds=CHECK_SECONDS,
         max_concurrent=executor._max_concurrent,

@@ -26,6 +26,7 @@ from dagster._core.executor.step_delegating import (
 from photo_popularity.domain.errors import InputError
 from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
+from resources.step_delegation import has_ended, step_of
 
 SECONDS_TO_END = 30
 
@@ -33,11 +34,6 @@ SECONDS_TO_END = 30
 # what each of them would import anew takes longer than most of what they do
 PRELOADED = ["photo_popularity.definitions", "dagster._cli.api"]
 PARENT_DEATH_SIGNAL = 1
-ENDS = {
-    dg.DagsterEventType.STEP_SUCCESS,
-    dg.DagsterEventType.STEP_FAILURE,
-    dg.DagsterEventType.STEP_UP_FOR_RETRY,
-}
 
 
 @dataclass
@@ -62,7 +58,7 @@ class StepProcesses(StepHandler):
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Start the step's process; InputError when nothing is known of its task."""
-        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        step = step_of(step_handler_context)
         task = step_handler_context.step_tags[step][STEP_TAG]
         variables = self._variables_of(str(task))
         yield dg.DagsterEvent.step_worker_starting(
@@ -77,7 +73,7 @@ class StepProcesses(StepHandler):
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """Whether the step's process is alive, or has ended as one that has told its end."""
-        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        step = step_of(step_handler_context)
         process = self._started.get(step)
         if process is None:
             return CheckStepHealthResult.unhealthy("it was a process of a run worker that has ended")
@@ -89,7 +85,7 @@ class StepProcesses(StepHandler):
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Interrupt the step's process, and kill it when it does not end."""
-        [step] = step_handler_context.execute_step_args.step_keys_to_execute or ()
+        step = step_of(step_handler_context)
         process = self._started.get(step)
         if process is None or not process.is_alive():
             return
@@ -128,16 +124,6 @@ def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
 
     _, _, *arguments = command
     sys.exit(api_cli.main(args=arguments, standalone_mode=False))
-
-
-def has_ended(context: StepHandlerContext) -> bool:
-    """Whether the step's newest attempt has reported its end, which the executor may not have read yet."""
-    (step_key,) = context.execute_step_args.step_keys_to_execute or [""]
-    state = context.execute_step_args.known_state
-    earlier = state.get_retry_state().get_attempt_count(step_key) if state else 0
-    entries = context.instance.all_logs(context.execute_step_args.run_id, of_type=ENDS)
-    ends = [entry for entry in entries if entry.dagster_event and entry.dagster_event.step_key == step_key]
-    return len(ends) > earlier
 
 
 def _how_it_ended(status: int) -> str:

@@ -99,6 +99,8 @@ def _settings(environment: Environment) -> Manifest:
         if name not in SECRET_SETTINGS and (value != getattr(defaults, name) or name == "credentials")
     }
     its = {f"{PREFIX}ENV": environment.name, f"{PREFIX}USER": environment.user, **values}
+    # where the launcher starts pods
+    its["DAGSTER_K8S_PIPELINE_RUN_NAMESPACE"] = namespace_of(environment)
     return _object(environment, "ConfigMap", "settings", data=its)
 
 

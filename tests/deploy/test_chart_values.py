@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from resources.settings import Settings
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES, ENVIRONMENTS = DEPLOY / "kubernetes", ("production", "staging")
 VALUES: dict[str, Any] = yaml.safe_load((KUBERNETES / "values.yaml").read_text())
-LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["customRunLauncher"]["config"]
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
 ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())
 CHART = "PHOTO_POPULARITY_DAGSTER_CHART"
@@ -58,7 +59,7 @@ def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
     used = {
         VALUES["serviceAccount"]["name"]: STARTS,
         VALUES["dagster-user-deployments"]["serviceAccount"]["name"]: LOOKS,
-        LAUNCHER["runK8sConfig"]["podSpecConfig"]["serviceAccountName"]: LAUNCHES,
+        LAUNCHER["service_account_name"]: LAUNCHES,
     }
     assert used == {account_of(duty): duty for duty in (STARTS, LOOKS, LAUNCHES)}
     assert used.keys() <= accounts
@@ -71,22 +72,25 @@ def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
 
 
 def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
-    assert VALUES["global"]["postgresqlSecretName"] in SHARED_SECRETS
+    assert {VALUES["global"]["postgresqlSecretName"], LAUNCHER["postgres_password_secret"]} == set(
+        SHARED_SECRETS
+    )
     for server in ("dagsterWebserver", "dagsterDaemon"):
         assert VALUES[server]["envSecrets"] == [{"name": secret_of(STARTS)}]
     assert CODE["envSecrets"] == [{"name": secret_of(LOOKS)}]
     assert not CODE["includeConfigInLaunchedRuns"]["enabled"]
-    secrets = {v["name"]: v["secret"]["secretName"] for v in LAUNCHER["volumes"] if "secret" in v}
+    secrets = {v["name"]: v["secret"]["secret_name"] for v in LAUNCHER["volumes"] if "secret" in v}
     of_steps = {secret_of(task.name) for task in tasks()} - {secret_of(LOOKS)}
     assert secrets == {name: name for name in of_steps}
-    mounts = {mount["name"]: mount for mount in LAUNCHER["volumeMounts"]}
+    mounts = {mount["name"]: mount for mount in LAUNCHER["volume_mounts"]}
     for name in of_steps:
-        assert mounts[name] == {"name": name, "mountPath": f"{CREDENTIALS}/{name}", "readOnly": True}
+        assert mounts[name] == {"name": name, "mount_path": f"{CREDENTIALS}/{name}", "read_only": True}
 
 
 def test_the_code_location_is_where_the_network_policy_lets_it_be_reached() -> None:
     assert CODE["port"] == CODE_PORT
-    assert CODE["envConfigMaps"] == LAUNCHER["envConfigMaps"] == [{"name": "settings"}]
+    assert LAUNCHER["env_config_maps"] == [its["name"] for its in CODE["envConfigMaps"]] == ["settings"]
+    assert LAUNCHER["dagster_home"] == VALUES["global"]["dagsterHome"]
 
 
 def test_dagsters_instance_is_as_on_one_machine() -> None:
@@ -108,19 +112,29 @@ def test_dagsters_instance_is_as_on_one_machine() -> None:
     assert monitoring["pollIntervalSeconds"] == theirs["poll_interval_seconds"]
 
 
+def snake_case(value: Any) -> Any:
+    """As dagster-k8s writes what Kubernetes writes in camel case."""
+    if not isinstance(value, dict):
+        return value
+    return {re.sub("(?=[A-Z])", "_", key).lower(): snake_case(its) for key, its in value.items()}
+
+
 def test_pods_are_restricted_and_their_file_system_is_read_only() -> None:
-    run = LAUNCHER["runK8sConfig"]["podSpecConfig"]
-    pods = [VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], CODE]
-    assert all(pod["podSecurityContext"] == run["securityContext"] for pod in pods)
-    assert run["securityContext"]["runAsNonRoot"]
-    assert run["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in (*pods, LAUNCHER):
-        security = container["securityContext"]
-        assert security["capabilities"] == {"drop": ["ALL"]}
-        assert not security["allowPrivilegeEscalation"]
-        assert security["readOnlyRootFilesystem"]
-        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    servers = [VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], CODE]
+    pod = LAUNCHER["run_k8s_config"]["pod_spec_config"]["security_context"]
+    assert (pod["run_as_non_root"], pod["seccomp_profile"]) == (True, {"type": "RuntimeDefault"})
+    container = LAUNCHER["security_context"]
+    assert container == {
+        "allow_privilege_escalation": False,
+        "read_only_root_filesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    for server in servers:
+        assert snake_case(server["podSecurityContext"]) == pod
+        assert snake_case(server["securityContext"]) == container
+        mounted = {mount["mountPath"] for mount in server["volumeMounts"]}
         assert {"/tmp", "/var/lib/photo-popularity"} <= mounted
+    assert {"/tmp", "/var/lib/photo-popularity"} <= {m["mount_path"] for m in LAUNCHER["volume_mounts"]}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
