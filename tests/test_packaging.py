@@ -72,7 +72,7 @@ def own_files() -> Iterator[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The project's wheel, built from a copy, for a build leaves folders behind."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "MANIFEST.in", "LICENSE"):
+    for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -38,7 +38,7 @@ def test_the_image_takes_what_is_packaged_and_the_lock() -> None:
     packages = {
         name for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"] if "." not in name
     }
-    assert copied() - {LOCK, "pyproject.toml", "MANIFEST.in", "LICENSE"} == packages
+    assert copied() - {LOCK, "pyproject.toml", "LICENSE"} == packages
     assert all((ROOT / source).exists() for source in copied())
 
 

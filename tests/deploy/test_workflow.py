@@ -146,4 +146,6 @@ def test_the_environment_is_named_without_an_installed_package(tmp_path: Path) -
         subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=bare, check=True)
         names.append(kept.read_text().strip())
     assert names[0] != names[1]
-    assert all(re.fullmatch(r"NAME=staging-[a-z0-9-]{1,54}", name) for name in names)
+    assert all(
+        re.fullmatch(r"NAME=(staging-[a-z0-9-]{1,38})\nNAMESPACE=photo-popularity-\1", name) for name in names
+    )
