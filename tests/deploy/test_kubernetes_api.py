@@ -275,6 +275,11 @@ def test_pods_are_held_to_the_standard_of_their_namespace(api: KubernetesApi, ba
     }
     batch.create_namespaced_job("strict", tight)
     pod_of(api, "tight", "Succeeded")
+    root = job("root", pod={"securityContext": {"runAsUser": 0}})
+    root["spec"]["template"]["spec"]["containers"] = tight["spec"]["template"]["spec"]["containers"]
+    batch.create_namespaced_job("strict", root)
+    (event,) = until(lambda: events_of(api, "root", "FailedCreate"))
+    assert event["message"].endswith('"restricted:latest": runAsUser=0 (pod must not set runAsUser=0)')
 
 
 def test_a_quota_is_not_exceeded(api: KubernetesApi, batch: Any) -> None:
@@ -466,6 +471,27 @@ def test_a_job_deleted_in_the_background_takes_its_pods_along(api: KubernetesApi
         batch.delete_namespaced_job("family", "default", propagation_policy="Background").status == "Success"
     )
     until(lambda: uid not in {pod["metadata"]["uid"] for pod in api.items(PODS)})
+
+
+def test_a_job_deleted_in_the_foreground_goes_after_its_pods(
+    api: KubernetesApi, batch: Any, core: Any
+) -> None:
+    batch.create_namespaced_job("default", job("elder", "trap '' TERM; while :; do sleep 0.05; done"))
+    name = pod_of(api, "elder", "Running")["metadata"]["name"]
+    batch.delete_namespaced_job("elder", "default", propagation_policy="Foreground")
+    until(lambda: core.read_namespaced_pod(name, "default").metadata.deletion_timestamp)
+    kept = batch.read_namespaced_job("elder", "default").metadata
+    assert (kept.finalizers, kept.deletion_timestamp is None) == (["foregroundDeletion"], False)
+    core.delete_namespaced_pod(name, "default", grace_period_seconds=0)
+    until(lambda: "elder" not in {item.metadata.name for item in batch.list_namespaced_job("default").items})
+
+
+def test_a_job_ends_at_its_deadline(api: KubernetesApi, batch: Any) -> None:
+    late = job("late", "sleep 60", activeDeadlineSeconds=1, pod={"terminationGracePeriodSeconds": 1})
+    batch.create_namespaced_job("default", late)
+    until(lambda: len(batch.read_namespaced_job("late", "default").status.conditions or []) == 2)
+    failed = batch.read_namespaced_job("late", "default").status.conditions[-1]
+    assert (failed.type, failed.reason) == ("Failed", "DeadlineExceeded")
 
 
 def test_a_finished_job_goes_when_its_time_is_over(api: KubernetesApi, batch: Any) -> None:

@@ -93,8 +93,9 @@ def restricted_violations(spec: Object) -> Iterator[str]:
         yield f'restricted volume types ({word} {quoted(bad)} uses restricted volume type "hostPath")'
     if bad := [n for n, c in contexts.items() if not c.get("runAsNonRoot", pod.get("runAsNonRoot"))]:
         yield f"runAsNonRoot != true (pod or {named(bad)} must set securityContext.runAsNonRoot=true)"
-    if 0 in (pod.get("runAsUser"), *(context.get("runAsUser") for context in contexts.values())):
-        yield "runAsUser=0 (pod must not set runAsUser=0)"
+    roots = [name for name, context in contexts.items() if context.get("runAsUser") == 0]
+    if who := (["pod"] if pod.get("runAsUser") == 0 else []) + ([named(roots)] if roots else []):
+        yield f"runAsUser=0 ({' and '.join(who)} must not set runAsUser=0)"
     if bad := [n for n, c in contexts.items() if seccomp(c, pod) not in SECCOMP]:
         yield (
             f"seccompProfile (pod or {named(bad)} must set securityContext.seccompProfile.type "

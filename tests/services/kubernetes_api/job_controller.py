@@ -64,6 +64,7 @@ class JobController:
         pods = self._pods(job)
         if "deletionTimestamp" in job["metadata"]:
             for pod in pods:
+                self._registry.let_go(PODS, pod, JOB_TRACKING)
                 self._delete(pod)
             if not pods:
                 self._registry.let_go(JOBS, job, FOREGROUND)
@@ -82,7 +83,7 @@ class JobController:
         failed = status.get("failed", 0) + sum(pod["status"]["phase"] != "Succeeded" for pod in ended)
         succeeded = status.get("succeeded", 0) + sum(pod["status"]["phase"] == "Succeeded" for pod in ended)
         late = self._is_late(job)
-        if failed > job["spec"]["backoffLimit"] or late:
+        if late:
             for pod in active:
                 self._delete(pod)
             active = []
