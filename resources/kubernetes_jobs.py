@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dagster_k8s.client import DagsterKubernetesClient
-from kubernetes.client import ApiException  # type: ignore[import-untyped]
+from kubernetes.client import ApiException
 
 from resources.pod_reasons import Manifest, latest, reason_of, reason_without_pod, text
 

@@ -24,7 +24,7 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
 from dagster_k8s.launcher import K8sRunLauncher
 from dagster_shared.error import SerializableErrorInfo
-from kubernetes.client import ApiException  # type: ignore[import-untyped]
+from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job

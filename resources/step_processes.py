@@ -118,6 +118,8 @@ def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
     """What the process of a step does: Dagster's own command, with these variables and no others."""
     # it is to end with its run worker, whatever ends that
     ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    # a service that was started behind a shell ignores interruptions, and its children would too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(variables)
     from dagster._cli.api import api_cli
