@@ -1,0 +1,164 @@
+"""The cluster refuses what a task may not be: each account against each step, each secret, each who starts it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.manifests import SHARED_SECRETS, accounts_of_ops, manifests
+from photo_popularity.deployment.tasks import tasks
+from resources.environment import Environment
+from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, namespace_of, secret_of
+from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
+
+kubernetes = pytest.importorskip("kubernetes")
+pytest.importorskip("celpy")
+
+PRODUCTION, STAGING = (Environment(name, "ann", Path("/home")) for name in ("production", "staging"))
+STEPS = [account_of(step.name) for step in PIPELINE.steps]
+DUTIES = [account_of(duty) for duty in (LOOKS, LAUNCHES, STARTS)]
+NUMBERS = itertools.count()
+SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+Start = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[KubernetesApi]:
+    """A cluster with production and a staging environment."""
+    with kubernetes_api() as api:
+        for environment in (PRODUCTION, STAGING):
+            # limits of single containers are nothing that this server knows
+            made = manifests(environment, tasks(), PIPELINE)
+            api.apply(manifest for manifest in made if manifest["kind"] != "LimitRange")
+        yield api
+
+
+@pytest.fixture
+def start(api: KubernetesApi) -> Start:
+    """Start a job as somebody; what the cluster says, or nothing when it takes it."""
+
+    def start(
+        *,
+        by: str,
+        account: str,
+        op: str = "",
+        environment: Environment = PRODUCTION,
+        by_environment: Environment | None = None,
+        **pod: Any,
+    ) -> str:
+        token = api.access.token(namespace_of(by_environment or environment), by)
+        kubeconfig = api.kubeconfig_of(token, namespace_of(environment), by)
+        client = kubernetes.config.new_client_from_config(str(kubeconfig))
+        labels = {"app.kubernetes.io/component": "step_worker" if op else "run_worker"}
+        labels |= {"dagster/op": op} if op else {}
+        resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+        container = {
+            "name": "dagster",
+            "image": "photo-popularity:1",
+            "command": ["true"],
+            "resources": resources,
+            "securityContext": SECURITY,
+            **pod.pop("container", {}),
+        }
+        spec = {"restartPolicy": "Never", "serviceAccountName": account, "containers": [container], **pod}
+        job = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": f"job-{next(NUMBERS)}"},
+            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        }
+        try:
+            kubernetes.client.BatchV1Api(client).create_namespaced_job(namespace_of(environment), job)
+        except kubernetes.client.ApiException as error:
+            return f"{error.status}: {error.body}"
+        return ""
+
+    return start
+
+
+@pytest.mark.parametrize("op", sorted(accounts_of_ops(PIPELINE)))
+def test_a_step_works_under_its_own_account_and_no_other(op: str, start: Start) -> None:
+    own = accounts_of_ops(PIPELINE)[op]
+    taken = {
+        account
+        for account in [*STEPS, *DUTIES, "default"]
+        if not start(by="run-worker", account=account, op=op)
+    }
+    assert taken == {own}
+
+
+def test_an_account_that_is_none_of_the_pipelines_is_told(start: Start) -> None:
+    said = start(by="run-worker", account="somebody", op="photo_content")
+    assert said.startswith("403")
+    assert "the account somebody is none of this pipeline" in said
+
+
+def test_a_run_has_an_account_of_its_own_and_no_step_has_it(start: Start) -> None:
+    taken = {account for account in [*STEPS, *DUTIES, "default"] if not start(by="daemon", account=account)}
+    assert taken == {"run-worker"}
+
+
+def test_steps_are_started_by_runs_and_runs_by_the_daemon(start: Start) -> None:
+    for by in [*STEPS, *DUTIES]:
+        step = start(by=by, account="photo-content", op="photo_content")
+        run = start(by=by, account="run-worker")
+        assert (by, not step, not run) == (by, by == "run-worker", by == "daemon")
+
+
+def test_one_environment_starts_nothing_in_another(start: Start) -> None:
+    for one, other in ((PRODUCTION, STAGING), (STAGING, PRODUCTION)):
+        said = start(by="daemon", by_environment=one, account="run-worker", environment=other)
+        assert said.startswith("403")
+        assert not start(by="daemon", account="run-worker", environment=other)
+
+
+def given(secret: str, how: str) -> dict[str, Any]:
+    """A pod that is given a secret in one of the ways in which that can be done."""
+    variable = {"name": "X", "valueFrom": {"secretKeyRef": {"name": secret, "key": "x"}}}
+    ways: dict[str, dict[str, Any]] = {
+        "variable": {"container": {"env": [variable]}},
+        "variables": {"container": {"envFrom": [{"secretRef": {"name": secret}}]}},
+        "volume": {"volumes": [{"name": "x", "secret": {"secretName": secret}}]},
+        "projected": {"volumes": [{"name": "x", "projected": {"sources": [{"secret": {"name": secret}}]}}]},
+        "init container": {
+            "initContainers": [
+                {
+                    "name": "before",
+                    "image": "photo-popularity:1",
+                    "envFrom": [{"secretRef": {"name": secret}}],
+                    "securityContext": SECURITY,
+                    "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+                }
+            ]
+        },
+    }
+    return ways[how]
+
+
+@pytest.mark.parametrize("how", ["variable", "variables", "volume", "projected", "init container"])
+def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) -> None:
+    of_tasks = [secret_of(task.name) for task in tasks()]
+    duties = [secret_of(duty) for duty in (LAUNCHES, STARTS)]
+    step = {
+        secret
+        for secret in [*of_tasks, *duties, *SHARED_SECRETS, "another"]
+        if not start(by="run-worker", account="photo-content", op="photo_content", **given(secret, how))
+    }
+    assert step == {secret_of("photo_content"), *SHARED_SECRETS}
+    run = {
+        secret
+        for secret in [*of_tasks, *duties, *SHARED_SECRETS, "another"]
+        if not start(by="daemon", account="run-worker", **given(secret, how))
+    }
+    # it gives each small step its own; of the code location it has nothing
+    assert run == {*of_tasks, *SHARED_SECRETS, secret_of(LAUNCHES)} - {secret_of(LOOKS)}
