@@ -91,8 +91,8 @@ def test_a_clock_jumps_for_a_program_that_runs_and_leaves_durations_alone(tmp_pa
     ) as program:
         assert program.stdin is not None
         assert program.stdout is not None
-        for seconds in (0, 3600, -86_400, 0):
-            clock.jump(seconds)
+        for jump, seconds in ((0, 0), (3600, 3600), (-86_400, -82_800), (82_800, 0)):
+            clock.jump(jump)
             program.stdin.write("\n")
             program.stdin.flush()
             of_day, of_date, since_start = map(float, program.stdout.readline().split())

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 SECONDS_FOR_A_NIGHT = 900
 # longer than any client of PostgreSQL here tries again
 SECONDS_AWAY = 75
-SECONDS_BACK = 120
+SECONDS_BACK = 60
 
 
 @pytest.fixture(scope="session")
