@@ -21,6 +21,7 @@ from resources.catalog import KILLED
 PROCESS_TAG = "photo_popularity/process"
 # how a code server starts the process of a run
 STARTED_AS = "multiprocessing.spawn"
+CODE_SERVER = "code-server"
 
 
 def this_process() -> str:
@@ -43,7 +44,7 @@ class LocalRunLauncher(DefaultRunLauncher):
             lives = host != socket.gethostname() or _beginning(int(process)) == beginning
         else:
             process = self._process_of(run)
-            lives = not process or STARTED_AS in _command(int(process))
+            lives = not process or STARTED_AS in _command(int(process)) or not _sees_code_servers()
         if lives:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"process {process}: {KILLED}")
@@ -57,6 +58,12 @@ class LocalRunLauncher(DefaultRunLauncher):
             if "pid" in told:
                 return str(told["pid"].value)
         return ""
+
+
+def _sees_code_servers() -> bool:
+    """Whether the processes of code servers are among those that this one can see: those of another container are not."""
+    processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return any(CODE_SERVER in _command(process).split("\0") for process in processes)
 
 
 def _command(process: int) -> str:

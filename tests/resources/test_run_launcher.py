@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing import get_context
@@ -37,6 +39,15 @@ def worker() -> Iterator[SpawnProcess]:
     yield process
     process.kill()
     process.join()
+
+
+@pytest.fixture(autouse=True)
+def code_server() -> Iterator[None]:
+    """A process that looks like a code server's."""
+    words = [sys.executable, "-c", "import time; time.sleep(600)", "code-server"]
+    with subprocess.Popen(words) as process:
+        yield
+        process.kill()
 
 
 def a_run(
@@ -74,6 +85,14 @@ def test_a_run_lives_as_long_as_its_process(instance: dg.DagsterInstance, worker
 
 def test_another_process_that_has_the_number_by_now_is_not_the_run(instance: dg.DagsterInstance) -> None:
     assert health(instance, a_run(instance, os.getppid()))[0] == WorkerStatus.FAILED
+
+
+def test_who_sees_no_code_server_among_the_processes_does_not_judge_its_runs(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container of its own, where the number means another process or none."""
+    monkeypatch.setattr("resources.run_launcher.CODE_SERVER", "a word that no process was started with")
+    assert health(instance, a_run(instance, os.getppid())) == (WorkerStatus.RUNNING, None)
 
 
 def test_of_a_run_that_has_told_of_no_process_nothing_is_said(instance: dg.DagsterInstance) -> None:

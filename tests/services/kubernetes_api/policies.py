@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -140,12 +141,18 @@ class ExpressionError(Exception):
     """An expression that cannot be compiled, or not be evaluated for this object."""
 
 
+@cache
+def compiled(expression: str) -> Any:
+    """The expression's program, which takes far longer to make than to run."""
+    environment = cel().Environment()
+    return environment.program(environment.compile(expression))
+
+
 def evaluate(expression: str, known: dict[str, Any]) -> Any:
     """The value of an expression."""
     celpy = cel()
-    environment = celpy.Environment()
     values = known | {"variables": celpy.celtypes.MapType(known.get("variables", {}))}
     try:
-        return environment.program(environment.compile(expression)).evaluate(values)
+        return compiled(expression).evaluate(values)
     except (celpy.CELEvalError, celpy.CELParseError) as error:
         raise ExpressionError(f"expression '{expression}' resulted in error: {error.args[0]}") from error
