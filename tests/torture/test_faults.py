@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from photo_popularity.sample_site.generate import generate_site
 from tests.end_to_end.command_line import CommandLine
-from tests.end_to_end.deployed_site import embedded_run
 from tests.end_to_end.disturbed_night import DisturbedNight, disturbed_night
-from tests.end_to_end.site_scale import SMALL_SCALE
 from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
@@ -22,17 +19,6 @@ SECONDS_FOR_A_NIGHT = 900
 # longer than any client of PostgreSQL here tries again
 SECONDS_AWAY = 75
 SECONDS_BACK = 60
-
-
-@pytest.fixture(scope="session")
-def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return generate_site(tmp_path_factory.mktemp("small") / "site", scale=SMALL_SCALE).folder
-
-
-@pytest.fixture(scope="session")
-def embedded(small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The same site after an embedded run."""
-    return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home")
 
 
 def worker_killed(night: DisturbedNight) -> None:

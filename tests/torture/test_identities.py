@@ -1,4 +1,4 @@
-"""The night where each task has nothing but its own rights makes what the embedded run makes; with fewer rights it fails."""
+"""The night of one machine on which each task has nothing but its own rights makes what the embedded run makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resources.environment import read_environment
 from resources.identity import LOOKS
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.deployed_site import deployed_site, embedded_run, versions
+from tests.end_to_end.deployed_site import deployed_site, versions
 from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import one_machine
 from tests.services.postgres import PostgresServer
@@ -21,12 +21,6 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
 BUCKET = "everything"
 SECONDS_FOR_A_NIGHT = 420
-
-
-@pytest.fixture(scope="module")
-def embedded(small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The same site after an embedded run."""
-    return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home")
 
 
 @pytest.fixture
