@@ -23,6 +23,9 @@ Manifest = dict[str, Any]
 PART_OF = "photo-popularity"
 # where the pods of runs have the credentials of the tasks; see values.yaml
 CREDENTIALS = "/var/run/photo-popularity"
+# By itself OpenBLAS takes what the node's CPU can do best, and the last digits of a score with it. Every CPU with AVX2 has
+# this, so that a content version is the same on all nodes.
+SAME_ARITHMETIC = {"OPENBLAS_CORETYPE": "Haswell"}
 SECRET_SETTINGS = {"catalog", "database", "visitor_salt", "failure_webhook"}
 # what Dagster's storage takes; it is one for all, as every step writes its own events
 SHARED_SECRETS = ("dagster-postgresql-secret",)
@@ -101,7 +104,7 @@ def _settings(environment: Environment) -> Manifest:
     its = {f"{PREFIX}ENV": environment.name, f"{PREFIX}USER": environment.user, **values}
     # where the launcher starts pods
     its["DAGSTER_K8S_PIPELINE_RUN_NAMESPACE"] = namespace_of(environment)
-    return _object(environment, "ConfigMap", "settings", data=its)
+    return _object(environment, "ConfigMap", "settings", data=its | SAME_ARITHMETIC)
 
 
 def _rights(environment: Environment) -> Iterator[Manifest]:

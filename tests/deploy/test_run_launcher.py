@@ -52,12 +52,12 @@ NIGHTS = {
     "no account, not watched": Night("plain", step=NOBODY),
     "out of memory": Night("cared_for", "OOMKilled", HEAVY, STARTED, LONG),
     "out of memory once": Night("cared_for_with_retry", "OOMKilled", {"dagster/op": "stubborn"}, STARTED),
-    "evicted": Night("cared_for", "Evicted", HEAVY, STARTED, LONG),
+    "evicted": Night("cared_for", "Evicted", HEAVY, STARTED, LONG / 3),
     "no account": Night("cared_for", step=NOBODY),
     "no image": Night("cared_for", "ImagePullBackOff", HEAVY),
     "no room": Night("cared_for", "Unschedulable", HEAVY),
     "no controller": Night("cared_for", no_pods_of=HEAVY),
-    "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG),
+    "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG / 3),
     "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
     "worker out of memory": Night("plain", "OOMKilled", WORKER, LAUNCHED, LONG),
@@ -164,18 +164,31 @@ def test_dagsters_own_executor_waits_for_a_pod_that_its_watched_twin_has_given_u
     ("name", "words"),
     [
         ("out of memory", "took more memory than its node had: it has no limit (OOMKilled)"),
-        ("evicted", "was evicted by its node: The node was low on resource: memory."),
         ("no account", 'error looking up service account night/nobody: serviceaccount "nobody" not found'),
         ("no image", "Image photos:1 of pod"),
         ("no room", "(Unschedulable): 0/1 nodes are available: 1 Insufficient memory."),
         ("no controller", "has no pod, and nobody says why"),
-        ("node lost", "was given up because its node node-1 was lost or tainted"),
     ],
 )
 def test_a_watched_step_fails_with_the_true_reason(nights: Nights, name: str, words: str) -> None:
     assert nights.end(name) == DagsterRunStatus.FAILURE
     assert words in nights.said(name, "STEP_FAILURE")
     assert words in nights.said(name, "PIPELINE_FAILURE")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("evicted", "was evicted by its node: The node was low on resource: memory."),
+        ("node lost", "was given up because its node node-1 was lost or tainted"),
+    ],
+)
+def test_a_step_that_was_disrupted_is_tried_again_and_the_reason_stays(
+    nights: Nights, name: str, words: str
+) -> None:
+    assert nights.end(name) == DagsterRunStatus.SUCCESS
+    assert words in nights.said(name, "STEP_UP_FOR_RETRY")
+    assert not nights.said(name, "STEP_FAILURE")
 
 
 @pytest.mark.parametrize("name", ["no image", "no room", "no controller", "no account"])

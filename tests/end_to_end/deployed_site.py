@@ -25,10 +25,10 @@ def versions(command_line: CommandLine, variables: Mapping[str, str]) -> Version
     return {(row["asset"], row["partition"]): row["content_version"] for row in rows}
 
 
-def embedded_run(site: Path, home: Path) -> CommandLine:
+def embedded_run(site: Path, home: Path, **variables: str) -> CommandLine:
     """The site after one run without any server."""
     command_line = CommandLine(home)
-    succeeded(command_line, "run", "--site", str(site), PHOTO_POPULARITY_VISITOR_SALT=SALT)
+    succeeded(command_line, "run", "--site", str(site), PHOTO_POPULARITY_VISITOR_SALT=SALT, **variables)
     return command_line
 
 

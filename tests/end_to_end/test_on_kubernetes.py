@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.manifests import SECRET_SETTINGS, manifests
+from photo_popularity.deployment.manifests import SAME_ARITHMETIC, SECRET_SETTINGS, manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import PREFIX, Environment, read_environment
 from resources.identity import LOOKS, STARTS, account_of, namespace_of, secret_of
@@ -120,7 +120,7 @@ def servers(
 @pytest.fixture(scope="module")
 def embedded(small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The same site after an embedded run."""
-    return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home")
+    return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home", **SAME_ARITHMETIC)
 
 
 @pytest.fixture
