@@ -1,4 +1,4 @@
-"""The same site through servers gives the same versions; staging reads production and never writes there."""
+"""Staging reads production and never writes there; and how a site is put on a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from tests.end_to_end.command_line import CommandLine
-from tests.services.s3 import S3Server
 
 pytestmark = pytest.mark.end_to_end
 VERSIONS = "SELECT asset, partition, content_version FROM current_outputs ORDER BY asset, partition"
@@ -21,32 +20,6 @@ def succeeded(cli: CommandLine, *arguments: str, **variables: str) -> str:
     ran = cli(*arguments, **variables)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
-
-
-@pytest.mark.s3
-@pytest.mark.postgres
-def test_sources_and_storage_on_servers_give_the_versions_of_the_embedded_run(
-    small_site: Path, tmp_path: Path, s3_server: S3Server, s3_bucket: str, postgres_url: str
-) -> None:
-    copy_database(small_site / "site.sqlite", postgres_url)
-    for file in sorted(small_site.glob("photos/**/*.*")) + sorted(small_site.glob("logs/*")):
-        s3_server.client().upload_file(str(file), s3_bucket, f"site/{file.relative_to(small_site)}")
-    embedded, served = CommandLine(tmp_path / "embedded"), CommandLine(tmp_path / "served")
-    succeeded(embedded, "run", "--site", str(small_site))
-
-    source = f"s3://{s3_bucket}/site"
-    variables = {
-        **s3_server.environment,
-        "PHOTO_POPULARITY_S3_ENDPOINT": s3_server.endpoint_url,
-        "PHOTO_POPULARITY_STORAGE": f"s3://{s3_bucket}/results",
-    }
-    options = ["--photos", f"{source}/photos", "--logs", f"{source}/logs", "--database", postgres_url]
-    succeeded(served, "run", *options, **variables)
-
-    assert served.query(VERSIONS, **variables) == embedded.query(VERSIONS)
-    question = "SELECT * FROM popularity_predictions ORDER BY photo_id"
-    assert served.query(question, **variables) == embedded.query(question)
-    assert "nothing was recomputed" in succeeded(served, "run", **variables)
 
 
 def test_staging_reuses_what_production_made_and_never_writes_there(small_site: Path, tmp_path: Path) -> None:

@@ -123,11 +123,15 @@ def embedded(small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Comm
     return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home", **SAME_ARITHMETIC)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(
-    embedded: CommandLine, small_site: Path, tmp_path: Path, postgres_server: PostgresServer
+    embedded: CommandLine,
+    small_site: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
 ) -> Iterator[Cluster]:
     """Servers that refuse each task whatever it has no right to, and a cluster that does so too."""
+    tmp_path = tmp_path_factory.mktemp("cluster")
     with enforcing_server(tmp_path / "s3.log") as (s3, enforce):
         s3.client().create_bucket(Bucket=BUCKET)
         with deployed_site(
