@@ -7,18 +7,34 @@ the others, one at a time. Each of these is an ordinary run, with its own log an
 # no postponed annotations here: Dagster reads the class behind `config` from the annotation itself
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
+from typing import Protocol
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from pydantic import Field
 
 from partitions.days import days_between
 from photo_popularity.domain.errors import InputError
-from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB, run_here
+from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB, run_by_executor, run_here
 from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
 
 NEWEST_FIRST, OLDEST_FIRST = "newest-first", "oldest-first"
 BACKFILL_JOB = "ordered_backfill_job"
 BACKFILL_ID_TAG = "photo_popularity/backfill_id"
+
+
+class Ended(Protocol):
+    """A run that has ended."""
+
+    @property
+    def success(self) -> bool:
+        """Whether it has made everything."""
+        ...
+
+
+Run = Callable[..., Ended]
+"""Runs the `assets`, with these `tags`."""
 
 
 class OrderedBackfill(dg.Config):
@@ -51,6 +67,7 @@ def run_backfill(
     *,
     launched_by: str,
     backfill_id: str,
+    run: Run | None = None,
     tell: Callable[[str, bool], None] = lambda day, succeeded: None,
 ) -> list[str]:
     """Make the days one after the other, going on after a failure; returns the days that failed.
@@ -61,10 +78,11 @@ def run_backfill(
     _check_assets(job, backfill.assets)
     days = ordered_days(backfill.first_day, backfill.last_day, backfill.order)
     _check_days(job, days)
+    run = run or partial(run_here, job, instance)
     failed = []
     for day in days:
         tags = {PARTITION_TAG: day, BACKFILL_ID_TAG: backfill_id, LAUNCHED_BY_TAG: launched_by}
-        result = run_here(job, instance, assets=backfill.assets, tags=tags)
+        result = run(assets=backfill.assets, tags=tags)
         tell(day, result.success)
         if not result.success:
             failed.append(day)
@@ -101,7 +119,14 @@ def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) ->
     )
     job = context.repository_def.get_job(NIGHTLY_JOB)
     try:
-        failed = run_backfill(job, context.instance, config, launched_by=user, backfill_id=context.run_id)
+        failed = run_backfill(
+            job,
+            context.instance,
+            config,
+            launched_by=user,
+            backfill_id=context.run_id,
+            run=_by_its_executor(job, context),
+        )
     except InputError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     if failed:
@@ -109,6 +134,14 @@ def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) ->
             description=f"{len(failed)} days failed: {', '.join(failed)}; their runs say why",
             allow_retries=False,
         )
+
+
+def _by_its_executor(job: dg.JobDefinition, context: dg.OpExecutionContext) -> Run | None:
+    """What runs the job's steps where their tasks have credentials of their own; None where all work in this process."""
+    own = context.get_step_execution_context().job
+    if job.executor_def is dg.in_process_executor or not isinstance(own, ReconstructableJob):
+        return None
+    return partial(run_by_executor, own.repository.get_reconstructable_job(job.name), context.instance)
 
 
 @dg.job(

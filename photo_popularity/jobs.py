@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
 
 from partitions.file_sets import FileSet
 from resources.pipeline import DAYS, Declaration, Pipeline
@@ -92,6 +93,19 @@ def run_here(
         if (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
             instance.report_run_canceled(run, "interrupted; what it had not made is made by the next run")
         raise
+    if not result.success and any(map(_is_interruption, result.all_events)):
+        raise KeyboardInterrupt
+    return result
+
+
+def run_by_executor(
+    job: ReconstructableJob, instance: dg.DagsterInstance, *, assets: Iterable[str], tags: Mapping[str, str]
+) -> dg.JobExecutionResult:
+    """Run assets of a job by the job's executor, which may have their steps done elsewhere; this process waits."""
+    selected = [dg.AssetKey(asset) for asset in assets]
+    result = dg.execute_job(
+        job, instance, tags={**tags, PROCESS_TAG: this_process()}, asset_selection=selected
+    )
     if not result.success and any(map(_is_interruption, result.all_events)):
         raise KeyboardInterrupt
     return result
