@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.manifests import SHARED_SECRETS, accounts_of_ops, manifests
+from photo_popularity.deployment.admission import SHARED_SECRETS, accounts_of_ops
+from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, namespace_of, secret_of

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, SHARED_SECRETS, manifests
+from photo_popularity.deployment.admission import SHARED_SECRETS
+from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, manifests
 from photo_popularity.deployment.tasks import LOGS, tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of

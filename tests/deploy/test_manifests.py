@@ -11,7 +11,9 @@ import kubernetes_validate
 import pytest
 
 from photo_popularity.definitions import PIPELINE, build_defs
-from photo_popularity.deployment.manifests import Manifest, accounts_of_ops, manifests
+from photo_popularity.deployment.admission import accounts_of_ops
+from photo_popularity.deployment.manifests import manifests
+from photo_popularity.deployment.objects import Manifest
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import account_of, secret_of
