@@ -246,8 +246,12 @@ class Catalog:
 
     def look_again(self, source: str, partitions: Collection[str]) -> None:
         """Have these files hashed at the next look, also where their size and time are as they were."""
-        seen = self.current(source, partitions)
-        self.set_current(source, {key: output._replace(detail=NOTHING) for key, output in seen.items()})
+        table = self._current
+        with self._engine.begin() as connection:
+            for some in _chunks(sorted(partitions)):
+                its = (table.c.asset == source) & table.c.partition.in_(some)
+                # no more than this, as a step may not write anything else of a source
+                connection.execute(sa.update(table).where(its).values(detail=NOTHING.text))
 
     def restore(self, outputs: Mapping[str, Mapping[str, Output]], run_id: str) -> None:
         """Make outputs that were made before, by asset and partition, current again for a run: all or none."""

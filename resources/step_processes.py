@@ -5,13 +5,14 @@ Which task a step belongs to says its tag `photo_popularity/step`; a check belon
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
@@ -22,11 +23,12 @@ from dagster._core.executor.step_delegating import (
     StepHandler,
     StepHandlerContext,
 )
+from dagster_shared.error import SerializableErrorInfo
 
 from photo_popularity.domain.errors import InputError
 from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
-from resources.step_delegation import has_ended, step_of
+from resources.step_delegation import attempts_of, end, has_ended, step_of
 
 SECONDS_TO_END = 30
 
@@ -57,12 +59,20 @@ class StepProcesses(StepHandler):
         return "StepProcesses"
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
-        """Start the step's process; InputError when nothing is known of its task."""
+        """Start the step's process; a step of whose task nothing is known fails."""
         step = step_of(step_handler_context)
-        task = step_handler_context.step_tags[step][STEP_TAG]
-        variables = self._variables_of(str(task))
-        yield dg.DagsterEvent.step_worker_starting(
+        task, context = (
+            step_handler_context.step_tags[step][STEP_TAG],
             step_handler_context.get_step_context(step),
+        )
+        try:
+            variables = self._variables_of(str(task))
+        except InputError as error:
+            why = SerializableErrorInfo(str(error), [], None)
+            end(context, why, attempts_of(step_handler_context), may_pass=False)
+            return
+        yield dg.DagsterEvent.step_worker_starting(
+            context,
             message=f"Starting a process for {step} with the credentials of {task}.",
             metadata={"task": dg.MetadataValue.text(str(task))},
         )
@@ -103,20 +113,22 @@ class StepProcesses(StepHandler):
     def _variables_of(self, task: str) -> Mapping[str, str]:
         """The environment of the run with the task's own credentials, and nobody else's."""
         folder = self.credentials / secret_of(task)
-        if not folder.is_dir():
+        # Kubernetes keeps the files themselves in hidden folders, and shows an empty one for a secret that is not there
+        files = [file for file in folder.glob("*") if not file.name.startswith(".")]
+        if not files:
             raise InputError(
                 f"{folder}: the task {task} has no credentials here; give it a file for each variable"
             )
         everybodys = {file.name for file in self.credentials.glob("*/*")}
         inherited = {name: value for name, value in os.environ.items() if name not in everybodys}
-        # Kubernetes keeps the files themselves in hidden folders
-        files = (file for file in folder.iterdir() if not file.name.startswith("."))
         return inherited | {file.name: file.read_text().strip() for file in files}
 
 
 def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
     """What the process of a step does: Dagster's own command, with these variables and no others."""
-    # it is to end with its run worker, whatever ends that
+    # It is to end with its run worker, whatever ends that: the process that it was forked from ends as soon as nobody but the
+    # run worker has the other end of this, and with it all that were forked.
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     # a service that was started behind a shell ignores interruptions, and its children would too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -125,7 +137,11 @@ def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
     from dagster._cli.api import api_cli
 
     _, _, *arguments = command
-    sys.exit(api_cli.main(args=arguments, standalone_mode=False))
+    try:
+        sys.exit(api_cli.main(args=arguments, standalone_mode=False))
+    finally:
+        # a process of multiprocessing does not do so by itself, and its locks would look left behind
+        atexit._run_exitfuncs()
 
 
 def _how_it_ended(status: int) -> str:

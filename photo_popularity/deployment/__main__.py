@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import yaml
 
@@ -38,12 +38,17 @@ def policies_of(environment: Environment) -> Iterator[str]:
 
 def roles_of(environment: Environment) -> Iterator[str]:
     """For `psql`, as the owner of the catalog's schema: roles, and what each may do."""
-    for statement in statements(environment, tasks()):
-        yield f"{statement};\n"
+    yield from _all_or_nothing(statements(environment, tasks()))
     if environment.production:
         yield "\n-- as the owner of production's schema\n"
-        for statement in statements_for_production(environment, tasks()):
-            yield f"{statement};\n"
+        yield from _all_or_nothing(statements_for_production(environment, tasks()))
+
+
+def _all_or_nothing(sql: Iterable[str]) -> Iterator[str]:
+    """In between, rows would be hidden from runs that are at work."""
+    yield "\\set ON_ERROR_STOP on\nBEGIN;\n"
+    yield from (f"{statement};\n" for statement in sql)
+    yield "COMMIT;\n"
 
 
 PARTS: dict[str, Callable[[Environment], Iterator[str]]] = {

@@ -36,8 +36,8 @@ def admission_policies(
     ops = accounts_of_ops(pipeline)
     of_tasks = sorted(set(ops.values()))
     secrets = {account_of(task.name): [secret_of(task.name)] for task in tasks}
-    secrets |= {account_of(duty): [secret_of(duty)] for duty in (LAUNCHES, STARTS)}
-    secrets[account_of(LAUNCHES)] += [secret_of(task.name) for task in tasks if task.name != LOOKS]
+    secrets[account_of(STARTS)] = [secret_of(STARTS)]
+    secrets[account_of(LAUNCHES)] = [secret_of(task.name) for task in tasks if task.name != LOOKS]
     launches, starts = (
         f"system:serviceaccount:{namespace_of(environment)}:{account_of(d)}" for d in (LAUNCHES, STARTS)
     )
@@ -75,12 +75,16 @@ def admission_policies(
             f"'runs work as {account_of(LAUNCHES)}, and nothing else does'",
         ),
         (
+            f"!(variables.component in {_cel([STEP, RUN])}) || variables.containers.all(c, !has(c.command))",
+            "'runs and steps do what the image does'",
+        ),
+        (
             "variables.containers.all(c, !has(c.env) || c.env.all(e, !has(e.valueFrom) || !has(e.valueFrom.secretKeyRef) || e.valueFrom.secretKeyRef.name in variables.own))"
             " && variables.containers.all(c, !has(c.envFrom) || c.envFrom.all(e, !has(e.secretRef) || e.secretRef.name in variables.own))",
             "'a variable is of a secret that is not of ' + variables.account",
         ),
         (
-            "!has(variables.pod.volumes) || variables.pod.volumes.all(v, (!has(v.secret) || v.secret.secretName in variables.own)"
+            "!has(variables.pod.volumes) || variables.pod.volumes.all(v, !has(v.csi) && (!has(v.secret) || v.secret.secretName in variables.own)"
             " && (!has(v.projected) || v.projected.sources.all(s, !has(s.secret) || s.secret.name in variables.own)))",
             "'a volume is of a secret that is not of ' + variables.account",
         ),
@@ -125,7 +129,7 @@ def _policy(
                 {
                     "apiGroups": [group],
                     "apiVersions": ["v1"],
-                    "operations": ["CREATE", "UPDATE"],
+                    "operations": ["CREATE"],
                     "resources": [resource],
                 }
             ],

@@ -15,17 +15,21 @@ from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 from resources.identity import role_of
 
-RIGHTS = ("sees", "makes", "withdraws", "ends")
+RIGHTS = ("sees", "makes", "withdraws", "doubts", "ends")
 _MAKES, _FOLLOWS = "{makes}", "{makes} OR {withdraws}"
 # By table and command: the rows that are there for a role, and those that it may write. Rows of executions stay.
 _POLICIES: dict[str, dict[str, tuple[str, str]]] = {
     "current_outputs": {
         "SELECT": ("{sees}", ""),
         "INSERT": ("", "{makes} OR (withdrawn AND {withdraws})"),
-        "UPDATE": (_FOLLOWS, "{makes} OR (withdrawn AND {withdraws})"),
+        "UPDATE": (
+            "{makes} OR {withdraws} OR {doubts}",
+            # what is doubted is looked at again, as nothing is known of it
+            "{makes} OR (withdrawn AND {withdraws}) OR (detail = '{{}}' AND {doubts})",
+        ),
     },
     "memo": {
-        "SELECT": (_MAKES, ""),
+        "SELECT": ("{sees}", ""),
         "INSERT": ("", _MAKES),
         "UPDATE": (_MAKES, _MAKES),
         "DELETE": (_MAKES, ""),
@@ -63,6 +67,14 @@ def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[
                 + (f" USING ({_asking(visible, schema)})" if visible else "")
                 + (f" WITH CHECK ({_asking(valid, schema)})" if valid else "")
             )
+    roles = ", ".join(f"'{role_of(environment, task.name)}'" for task in all_tasks)
+    prefix = role_of(environment, "")
+    no_more = f"FROM {schema}.rights WHERE starts_with(role, '{prefix}') AND role NOT IN ({roles})"
+    yield (
+        f"DO $$ DECLARE gone text; BEGIN FOR gone IN SELECT DISTINCT role {no_more} LOOP "
+        f"EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM ' || quote_ident(gone); END LOOP; END $$"
+    )
+    yield f"DELETE {no_more}"
     for task in all_tasks:
         role = _quoted(role_of(environment, task.name))
         yield f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from urllib.parse import urlsplit
 
 from photo_popularity.deployment.admission import COMPONENT, RUN, admission_policies
 from photo_popularity.deployment.objects import Manifest, kubernetes_object
@@ -103,7 +104,7 @@ def _rights(environment: Environment) -> Iterator[Manifest]:
 def _network(environment: Environment) -> Iterator[Manifest]:
     """Nothing reaches a pod but Dagster's servers the code location; every pod reaches DNS, the database and S3."""
     every, to_dns = (
-        [POSTGRES_PORT, S3_PORT],
+        _ports(environment),
         [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")],
     )
     yield _network_policy(
@@ -129,6 +130,14 @@ def _network_policy(
     types = [direction.capitalize() for direction in directions]
     spec = {"podSelector": pods, "policyTypes": types, **directions}
     return kubernetes_object(environment, "NetworkPolicy", name, api="networking.k8s.io/v1", spec=spec)
+
+
+def _ports(environment: Environment) -> list[int]:
+    """Where the databases and S3 listen."""
+    settings = environment.settings
+    addresses = (settings.catalog, settings.database, settings.s3_endpoint)
+    given = {urlsplit(address).port for address in addresses if address}
+    return sorted({POSTGRES_PORT, S3_PORT, *(port for port in given if port)})
 
 
 def _tcp(ports: Iterable[int]) -> list[Manifest]:

@@ -10,7 +10,7 @@ from partitions.file_sets import LOG_FILES
 from partitions.reads import FilesWithDay
 from photo_popularity.definitions import ASSETS
 from photo_popularity.rules import COMPARED_WITH
-from resources.identity import LAUNCHES, LOOKS, STARTS
+from resources.identity import LOOKS, STARTS
 from resources.pipeline import DATABASE, Pipeline
 
 # below an environment's root in S3: what its steps print
@@ -41,6 +41,11 @@ class Task:
         return self.makes - self.sources
 
     @property
+    def doubts(self) -> frozenset[str]:
+        """The sources of which it may say that they are to be looked at again, as they held something else than was seen."""
+        return self.sources - self.makes
+
+    @property
     def secrets(self) -> list[str]:
         """The variables with secrets that it is given."""
         return [
@@ -68,8 +73,8 @@ def tasks(assets: Sequence[PipelineAsset] = ASSETS) -> list[Task]:
 
 
 def duties() -> list[Task]:
-    """The tasks of Dagster itself, which have no part in the catalog: to launch steps, to start runs and show their logs."""
-    return [Task(LAUNCHES, makes=frozenset()), Task(STARTS, makes=frozenset(), reads=frozenset({LOGS}))]
+    """The tasks of Dagster's servers, which have no part in the catalog: to start runs, and show their logs."""
+    return [Task(STARTS, makes=frozenset(), reads=frozenset({LOGS}))]
 
 
 def _task(asset: PipelineAsset, pipeline: Pipeline, sources: frozenset[str]) -> Task:

@@ -68,7 +68,7 @@ def start(api: KubernetesApi) -> Start:
         container = {
             "name": "dagster",
             "image": "photo-popularity:1",
-            "command": ["true"],
+            "args": ["true"],
             "resources": resources,
             "securityContext": SECURITY,
             **pod.pop("container", {}),
@@ -151,7 +151,7 @@ def given(secret: str, how: str) -> dict[str, Any]:
 @pytest.mark.parametrize("how", ["variable", "variables", "volume", "projected", "init container"])
 def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) -> None:
     of_tasks = [secret_of(task.name) for task in tasks()]
-    duties = [secret_of(duty) for duty in (LAUNCHES, STARTS)]
+    duties = [secret_of(STARTS)]
     step = {
         secret
         for secret in [*of_tasks, *duties, *SHARED_SECRETS, "another"]
@@ -164,4 +164,11 @@ def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) 
         if not start(by="daemon", account="run-worker", **given(secret, how))
     }
     # it gives each small step its own; of the code location it has nothing
-    assert run == {*of_tasks, *SHARED_SECRETS, secret_of(LAUNCHES)} - {secret_of(LOOKS)}
+    assert run == {*of_tasks, *SHARED_SECRETS} - {secret_of(LOOKS)}
+
+
+def test_nobody_chooses_what_a_run_or_a_step_does(start: Start) -> None:
+    command = {"container": {"command": ["sh"]}}
+    assert "do what the image does" in start(by="daemon", account="run-worker", **command)
+    step = start(by="run-worker", account="photo-content", op="photo_content", **command)
+    assert "do what the image does" in step

@@ -83,6 +83,8 @@ def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
     secrets = {v["name"]: v["secret"]["secret_name"] for v in LAUNCHER["volumes"] if "secret" in v}
     of_steps = {secret_of(task.name) for task in tasks()} - {secret_of(LOOKS)}
     assert secrets == {name: name for name in of_steps}
+    assert all(volume["secret"]["optional"] for volume in LAUNCHER["volumes"] if "secret" in volume)
+    assert LAUNCHER["only_allow_user_defined_k8s_config_fields"] == {}
     mounts = {mount["name"]: mount for mount in LAUNCHER["volume_mounts"]}
     for name in of_steps:
         assert mounts[name] == {"name": name, "mount_path": f"{CREDENTIALS}/{name}", "read_only": True}

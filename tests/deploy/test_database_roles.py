@@ -47,8 +47,9 @@ def owner(postgres_server: PostgresServer) -> Iterator[Environment]:
             catalog = read_outputs(place).catalog
             for asset in EVERYTHING:
                 catalog.set_current(asset, {"x": OLD})
-                [execution] = [one.execution for one in finished(asset, OLD, run_id="before")[asset].values()]
-                catalog.begin([execution])
+                its = finished(asset, OLD, run_id="before")
+                catalog.begin([one.execution for one in its[asset].values()])
+                catalog.commit(its)
             # twice: a deployment is told so again after every change
             for statement in (*statements(place, tasks()), *statements(place, tasks())):
                 connection.exec_driver_sql(statement)
@@ -130,7 +131,35 @@ def test_a_task_puts_on_record_what_it_executes_itself(
         assert (asset, refused(catalog.begin, executions)) == (asset, not may)
         assert (asset, refused(catalog.commit, its)) == (asset, not may)
         known = catalog.made_before(asset, [f"made from {asset}"])
-        assert (asset, bool(known)) == (asset, may)
+        assert (asset, bool(known)) == (asset, asset in task.sees)
+
+
+@EVERY
+def test_a_task_may_say_that_its_source_is_to_be_looked_at_again_and_nothing_else_of_it(
+    task: Task, catalog_of: Callable[[Task], Catalog], owner: Environment
+) -> None:
+    whole = read_outputs(owner).catalog
+    for source in SOURCES:
+        whole.set_current(source, {"x": OLD._replace(detail={"size": 1})})
+        catalog_of(task).look_again(source, ["x"])
+        may = source in task.doubts | task.makes
+        assert (source, not whole.current(source)["x"].detail) == (source, may)
+
+
+def test_what_a_task_that_is_no_more_could_do_is_taken_from_it(owner: Environment) -> None:
+    """And given back, for the tests after this one."""
+    left = [task for task in tasks() if task.name != "photo_content"]
+    engine, role = sa.create_engine(owner.catalog_url), role_of(owner, "photo_content")
+    rights = f"SELECT count(*) FROM {owner.catalog_schema}.rights WHERE role = '{role}'"
+    may_insert = f"SELECT has_table_privilege('{role}', '{owner.catalog_schema}.current_outputs', 'INSERT')"
+    for remaining, may in ((left, False), (tasks(), True)):
+        with engine.begin() as connection:
+            for statement in statements(owner, remaining):
+                connection.exec_driver_sql(statement)
+        with engine.connect() as connection:
+            assert bool(connection.exec_driver_sql(rights).scalar()) == may
+            assert connection.exec_driver_sql(may_insert).scalar() == may
+    engine.dispose()
 
 
 def test_who_looks_may_end_what_a_killed_run_began_and_nothing_else(
@@ -157,6 +186,9 @@ def test_staging_reads_production_and_never_writes_there(
     url = sa.make_url(owner.catalog_url).set(username=role_of(place, task.name), password="secret")
     production = Catalog(url.render_as_string(hide_password=False), schema=owner.catalog_schema)
     assert {asset for asset in EVERYTHING if production.current(asset)} == task.sees
+    # what production has made from the same need not be made again
+    made_before = {a for a in EVERYTHING if production.made_before(a, [f"made from {a}"])}
+    assert made_before == task.sees
     for asset in EVERYTHING:
         assert refused(production.set_current, asset, {"x": NEW})
         assert refused(production.withdraw, asset, ["x"])

@@ -198,4 +198,6 @@ def test_the_verbs_of_the_manifests_are_those_that_are_in_use(cluster: Cluster) 
         for verb in rule["verbs"]
     }
     used = {(verb, resource) for name, verb, resource in cluster.api.access.used if "serviceaccount" in name}
-    assert used <= granted
+    # asked for when a pod has died, or a run is ended from outside
+    faults = {("delete", "jobs.batch"), ("delete", "pods"), ("get", "pods/log")}
+    assert used | faults == granted
