@@ -1,4 +1,4 @@
-"""Under whose name a task works: the names of its accounts in Kubernetes, PostgreSQL and S3, all derived from its own.
+"""Under whose name a task works: its accounts in Kubernetes, PostgreSQL, S3 and UNIX, whose names are derived from its own.
 
 A task of an environment is one step of the pipeline, or one of the duties below. What each may do is
 `photo_popularity/deployment`.
@@ -14,6 +14,8 @@ LOOKS, LAUNCHES, STARTS, SHOWS = "code_location", "run_worker", "daemon", "webse
 """The duties beside the steps: to look at sources and say what is out of date, to launch steps, to start runs, to show pages."""
 # PostgreSQL cuts names after 63 bytes, and S3's roles have 64
 LONGEST_NAME = 63
+# Linux takes one more, and some of its tools one less
+LONGEST_UNIX_NAME = 31
 DIGITS = 8
 
 
@@ -34,9 +36,40 @@ def secret_of(task: str) -> str:
 
 def role_of(environment: Environment, task: str) -> str:
     """The role of a task in PostgreSQL and for S3, where all environments share one room for names."""
-    name = f"photo_popularity_{environment.label}_{task}".replace("-", "_")
-    if len(name) <= LONGEST_NAME:
+    return _within(LONGEST_NAME, f"photo_popularity_{environment.label}_{task}".replace("-", "_"))
+
+
+def user_of(environment: Environment, task: str) -> str:
+    """The UNIX user of a task, on a machine that all environments may share."""
+    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{task}")
+
+
+def readers_of(environment: Environment, asset: str) -> str:
+    """The UNIX group of those who read an asset."""
+    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{asset}-read")
+
+
+def bundlers_of(environment: Environment, asset: str) -> str:
+    """The UNIX group of those who keep rows of an asset together."""
+    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{asset}-bundle")
+
+
+def loggers_of(environment: Environment) -> str:
+    """The UNIX group of those who add to the logs of runs."""
+    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}-log")
+
+
+def readers_of_folder(folder: str) -> str:
+    """The UNIX group of those who read a folder of the site; environments with the same source share it."""
+    return f"pp-source-{_digest(folder)}"
+
+
+def _within(longest: int, name: str) -> str:
+    if len(name) <= longest:
         return name
-    # two users whose names differ in the part that is cut off have two roles
-    digest = hashlib.sha256(name.encode()).hexdigest()[:DIGITS]
-    return f"{name[: LONGEST_NAME - DIGITS - 1]}_{digest}"
+    # two names that differ in the part that is cut off stay two
+    return f"{name[: longest - DIGITS - 1]}_{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:DIGITS]

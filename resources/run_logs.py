@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resources.environment import read_environment
+from resources.environment import Environment, read_environment
 
 
 class RunLogHandler(logging.Handler):
@@ -34,6 +34,14 @@ class RunLogHandler(logging.Handler):
         except OSError:
             # a full disk must not fail the run that tells of it; logging writes the reason to standard error
             self.handleError(record)
+
+
+def share_log(environment: Environment, run_id: str) -> None:
+    """Have the run's log there for its steps, which may add to it, whoever they work as, and make no files beside it."""
+    log = environment.run_logs / f"{run_id}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    log.chmod(0o620)
 
 
 def _lines(record: logging.LogRecord) -> Iterator[str]:

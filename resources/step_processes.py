@@ -26,13 +26,14 @@ from dagster._core.executor.step_delegating import (
 from dagster_shared.error import SerializableErrorInfo
 
 from photo_popularity.domain.errors import InputError
+from resources.environment import Environment, read_environment
 from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
+from resources.run_logs import share_log
 from resources.step_delegation import attempts_of, end, has_ended, step_of
+from resources.task_users import USER_FILE, TaskUser, become, check_may_become, user_in
 
 SECONDS_TO_END = 30
-
-
 # what each of them would import anew takes longer than most of what they do
 PRELOADED = ["photo_popularity.definitions", "dagster._cli.api"]
 PARENT_DEATH_SIGNAL = 1
@@ -43,7 +44,7 @@ class StepProcesses(StepHandler):
     """Starts each step as a process whose environment has the credentials of its task.
 
     `credentials` is a folder with one folder a task, `<task>-credentials`, that holds a file for each variable: what
-    Kubernetes mounts of a secret.
+    Kubernetes mounts of a secret. On one machine a file `user` may be there too: the step then works as that UNIX user.
     """
 
     credentials: Path
@@ -59,7 +60,7 @@ class StepProcesses(StepHandler):
         return "StepProcesses"
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
-        """Start the step's process; a step of whose task nothing is known fails."""
+        """Start the step's process; a step of whose task nothing is known, or whose user it cannot become, fails."""
         step = step_of(step_handler_context)
         task, context = (
             step_handler_context.step_tags[step][STEP_TAG],
@@ -67,17 +68,28 @@ class StepProcesses(StepHandler):
         )
         try:
             variables = self._variables_of(str(task))
+            user = user_in(self.credentials / secret_of(str(task)))
+            environment = read_environment(variables) if user else None
+            if user and environment:
+                check_may_become(user)
+                variables |= _of_the_user(user, environment)
         except InputError as error:
             why = SerializableErrorInfo(str(error), [], None)
             end(context, why, attempts_of(step_handler_context), may_pass=False)
             return
+        if environment:
+            try:
+                share_log(environment, step_handler_context.dagster_run.run_id)
+            except OSError as error:
+                # it may be the disk that is full, which does not keep the step from its work
+                context.log.warning(f"the log lacks what {step} says: {error}")
         yield dg.DagsterEvent.step_worker_starting(
             context,
-            message=f"Starting a process for {step} with the credentials of {task}.",
+            message=f"Starting a process for {step} with the credentials of {task}{f' as {user.name}' if user else ''}.",
             metadata={"task": dg.MetadataValue.text(str(task))},
         )
         command = step_handler_context.execute_step_args.get_command_args()
-        process = self._server.Process(target=work, args=(command, variables), name=step)
+        process = self._server.Process(target=work, args=(command, variables, user), name=step)
         process.start()
         self._started[step] = process
 
@@ -110,7 +122,7 @@ class StepProcesses(StepHandler):
             process.kill()
             process.join()
 
-    def _variables_of(self, task: str) -> Mapping[str, str]:
+    def _variables_of(self, task: str) -> dict[str, str]:
         """The environment of the run with the task's own credentials, and nobody else's."""
         folder = self.credentials / secret_of(task)
         # Kubernetes keeps the files themselves in hidden folders, and shows an empty one for a secret that is not there
@@ -121,14 +133,16 @@ class StepProcesses(StepHandler):
             )
         everybodys = {file.name for file in self.credentials.glob("*/*")}
         inherited = {name: value for name, value in os.environ.items() if name not in everybodys}
-        return inherited | {file.name: file.read_text().strip() for file in files}
+        return inherited | {file.name: file.read_text().strip() for file in files if file.name != USER_FILE}
 
 
-def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
-    """What the process of a step does: Dagster's own command, with these variables and no others."""
-    # It is to end with its run worker, whatever ends that: the process that it was forked from ends as soon as nobody but the
-    # run worker has the other end of this, and with it all that were forked.
-    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+def work(command: Sequence[str], variables: Mapping[str, str], user: TaskUser | None = None) -> None:
+    """What the process of a step does: Dagster's own command, with these variables and no others, as the task's user."""
+    if user is not None:
+        become(user)
+    # what the server of processes waits for to be closed by all: a killed run worker would leave it, and all steps, behind
+    os.close(vars(forkserver)["_forkserver"]._forkserver_alive_fd)
+    # it is to end with its run worker, whatever ends that; Linux forgets it when the user changes
     ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     # a service that was started behind a shell ignores interruptions, and its children would too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -142,6 +156,17 @@ def work(command: Sequence[str], variables: Mapping[str, str]) -> None:
     finally:
         # a process of multiprocessing does not do so by itself, and its locks would look left behind
         atexit._run_exitfuncs()
+
+
+def _of_the_user(user: TaskUser, environment: Environment) -> dict[str, str]:
+    """The variables that go with a user; InputError for a catalog that users cannot share."""
+    if environment.catalog_schema is None:
+        raise InputError(
+            f"the catalog is a SQLite file, which {user.name} cannot share with other users; "
+            "set PHOTO_POPULARITY_CATALOG to a PostgreSQL URL"
+        )
+    # whose installation it is must not change with who works on it
+    return {"PHOTO_POPULARITY_USER": environment.user, "HOME": user.home}
 
 
 def _how_it_ended(status: int) -> str:

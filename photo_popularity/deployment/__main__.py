@@ -1,4 +1,4 @@
-"""`python -m photo_popularity.deployment manifests|policies|roles`: what servers are to be told of an environment.
+"""`python -m photo_popularity.deployment manifests|policies|roles|owners`: what servers and systems are to be told of an environment.
 
 Which environment that is, and where its data lie, say the variables and settings that everything else goes by.
 """
@@ -14,6 +14,7 @@ import yaml
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.database_roles import statements, statements_for_production
+from photo_popularity.deployment.file_owners import commands, file_owners
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.s3_policies import policy
 from photo_popularity.deployment.tasks import duties, tasks
@@ -51,10 +52,17 @@ def _all_or_nothing(sql: Iterable[str]) -> Iterator[str]:
     yield "COMMIT;\n"
 
 
+def owners_of(environment: Environment) -> Iterator[str]:
+    """For `sh`, as root of one machine: users, groups, and the folders of each task."""
+    for command in commands(file_owners(environment, tasks(), list(PIPELINE.file_sets.values()))):
+        yield f"{command}\n"
+
+
 PARTS: dict[str, Callable[[Environment], Iterator[str]]] = {
     "manifests": manifests_of,
     "policies": policies_of,
     "roles": roles_of,
+    "owners": owners_of,
 }
 
 
