@@ -7,6 +7,7 @@ import logging
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.file_owners import FileOwners, file_owners
+from photo_popularity.deployment.file_owners import SERVICE, FileOwners, file_owners
 from photo_popularity.deployment.tasks import Task, tasks
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment, read_environment
@@ -47,6 +48,15 @@ MAKERS = [task for task in tasks() if task.files]
 SOURCES = {"photo_files": "photos", "log_files": "logs"}
 EVERY = pytest.mark.parametrize("task", tasks(), ids=lambda task: task.name)
 NAMES = pytest.mark.parametrize("name", ["production", "staging"])
+# AmbientCapabilities= and NoNewPrivileges= of a unit
+CAPABILITIES = "+setuid,+setgid,+kill"
+AS_SYSTEMD = (
+    "setpriv",
+    "--init-groups",
+    f"--inh-caps={CAPABILITIES}",
+    f"--ambient-caps={CAPABILITIES}",
+    "--no-new-privs",
+)
 DONE, REFUSED = "done", "refused"
 NO_COMPUTE_LOGS = """
 compute_logs:
@@ -84,7 +94,7 @@ class Machine:
     def user(self, name: str, task: Task) -> TaskUser:
         """Who works on the task; the service looks at sources."""
         its = user_of(self.environments[name], task.name)
-        return self.users["photo-popularity" if task.name == LOOKS else its]
+        return self.users[SERVICE if task.name == LOOKS else its]
 
     def storage(self, name: str) -> FileStorage:
         """The results of an environment."""
@@ -299,7 +309,7 @@ def test_what_a_process_lacks_to_become_another_user_is_named() -> None:
 
 @dataclass(frozen=True)
 class Installation:
-    """A staging environment whose plan an administrator has carried out, with a service that runs as root."""
+    """A staging environment whose plan an administrator has carried out."""
 
     folder: Path
     variables: Mapping[str, str]
@@ -314,9 +324,10 @@ class Installation:
         """A result of the environment."""
         return Path(self.environment.storage_root) / name
 
-    def start(self, job: str) -> subprocess.Popen[bytes]:
-        """A run of the job in a process of its own."""
-        words = [sys.executable, "-m", "dagster", "job", "execute", "-m", "tests.deploy.step_with_a_user"]
+    def start(self, job: str, service: str) -> subprocess.Popen[bytes]:
+        """A run of the job in a process of its own, as root or as systemd starts the service."""
+        words = [] if service == "root" else [*AS_SYSTEMD, f"--reuid={service}", f"--regid={service}"]
+        words += [sys.executable, "-m", "dagster", "job", "execute", "-m", "tests.deploy.step_with_a_user"]
         with (self.folder / "run.log").open("wb") as log:
             return subprocess.Popen(
                 [*words, "-j", job],
@@ -356,14 +367,16 @@ def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
         with made_for_real(owners):
             its = folder / "credentials" / secret_of(TASK)
             (its / "PHOTO_POPULARITY_CATALOG").write_text(databases[0])
+            shutil.chown(dagster_home, SERVICE)
             yield Installation(folder, variables, owners)
     for url in databases:
         postgres_server.drop(url)
 
 
 @pytest.mark.postgres
-def test_a_step_works_as_its_tasks_user_and_has_no_way_back(installation: Installation) -> None:
-    run = installation.start("telling")
+@pytest.mark.parametrize("service", ["root", SERVICE])
+def test_a_step_works_as_its_tasks_user_and_has_no_way_back(installation: Installation, service: str) -> None:
+    run = installation.start("telling", service)
     assert run.wait(120) == 0, installation.said()
     place, [mine] = installation.environment, [u for u in installation.plan.users if u.task.endswith(TASK)]
     entry = pwd.getpwnam(mine.name)
@@ -392,7 +405,7 @@ def test_a_step_works_as_its_tasks_user_and_has_no_way_back(installation: Instal
 @pytest.mark.postgres
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
 def test_a_step_of_another_user_ends_with_its_run(installation: Installation, how: signal.Signals) -> None:
-    run, started = installation.start("waiting"), installation.path(STARTED)
+    run, started = installation.start("waiting", SERVICE), installation.path(STARTED)
     wait_until(started.exists, run, installation.said)
     process = Path("/proc") / started.read_text()
     assert f"Uid:\t{started.stat().st_uid}\t" in (process / "status").read_text()

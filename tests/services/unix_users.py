@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 from photo_popularity.deployment.file_owners import FileOwners, commands
 from resources.task_users import TaskUser, become
+from tests.end_to_end.dagster_ui import wait_for
 
 FIRST_NUMBER = 61_000
 
@@ -86,9 +88,14 @@ def made_for_real(plan: FileOwners) -> Iterator[None]:
     finally:
         mine = {user.name for user in plan.users} | {*plan.groups}
         for user in sorted(mine & _names()[0] - users):
-            subprocess.run(["userdel", user], check=True)
+            # what its last process started may be about to end
+            wait_for(partial(_removed, user), f"the end of {user}'s processes", seconds=30)
         for group in sorted(mine & _names()[1] - groups):
             subprocess.run(["groupdel", group], check=True)
+
+
+def _removed(user: str) -> bool:
+    return subprocess.run(["userdel", user], check=False).returncode == 0
 
 
 def _names() -> tuple[set[str], set[str]]:
