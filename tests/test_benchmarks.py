@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.table import Table
 
+from benchmarks.deployment.__main__ import main as main_of_deployment
+from benchmarks.deployment.nights import EMBEDDED, ON_POSTGRES, STOCK, Nights
+from benchmarks.deployment.queued_runs import Limits, Queued, most_at_once
+from benchmarks.deployment.tables import night_table, queue_table
 from benchmarks.incremental.__main__ import main, measure
 from benchmarks.incremental.others import NO_DVC, Compared, compare_dvc, compare_make
 from benchmarks.incremental.pipeline import Measured, Round
@@ -131,6 +136,58 @@ def test_the_same_seed_makes_the_same_logs_with_hard_lines_of_every_kind(tmp_pat
     assert 0.99 < good / lines < 1
     assert len(scanned.reasons) == 3
     assert len(HARD_CLASSES) == 16
+
+
+@pytest.mark.postgres
+def test_each_way_of_writing_events_writes_them_all(
+    postgres_server: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--only", "events", "--days", "1", "--rounds", "1", "--events", "4", "--folder", str(tmp_path)]
+    assert main_of_deployment(asked) == 0
+    printed = capsys.readouterr().out
+    for told in ("stock", "resources/event_log.py", "resources/postgres_event_log.py"):
+        assert told in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.postgres
+@pytest.mark.end_to_end
+def test_runs_in_a_queue_all_end_within_the_limits(
+    postgres_server: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code says so."""
+    asked = ["--only", "queue", "--days", "1", "--runs", "3", "--folder", str(tmp_path)]
+    assert main_of_deployment(asked) == 0
+    printed = capsys.readouterr().out
+    for told in ("3 SUCCESS", "dagster/backfill", "pass"):
+        assert told in printed
+
+
+def test_a_night_that_makes_something_else_is_told() -> None:
+    made = {("photo_metadata", "2026-10-01"): "a"}
+    embedded = Nights(EMBEDDED, seconds=[10, 20, 40], made=made)
+    same = Nights(ON_POSTGRES, STOCK, [20, 30, 60], made)
+    other = Nights(ON_POSTGRES, STOCK, [20, 30, 60], {("photo_metadata", "2026-10-01"): "b"})
+    told = [row[2:] for row in rows_of(night_table([embedded, same, other], {"GET": 2.0}))]
+    assert told == [
+        ("3", "20.0", "1.00", "1"),
+        ("3", "30.0", "1.50", "1 as embedded"),
+        ("3", "30.0", "1.50", "1 NOT as embedded"),
+    ]
+
+
+def test_a_limit_that_was_not_kept_is_told() -> None:
+    overlapping = [(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)]
+    assert [most_at_once(its) for its in ([], [(0.0, 1.0)], overlapping)] == [0, 1, 2]
+    kept = Queued(3, Limits(2, 1), 1.0, {"SUCCESS": 3}, overlapping, overlapping[:1])
+    assert kept.as_expected
+    for wrong in (
+        replace(kept, limits=Limits(1, 1)),
+        replace(kept, of_backfills=overlapping),
+        replace(kept, ended={"SUCCESS": 2, "FAILURE": 1}),
+    ):
+        assert not wrong.as_expected
+    assert [row[-1] for row in rows_of(queue_table(replace(kept, limits=Limits(1, 1))))] == ["FAIL", "pass"]
 
 
 def rows_of(table: Table) -> list[tuple[str, ...]]:

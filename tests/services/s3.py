@@ -74,27 +74,30 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server for the whole session."""
-    with _server(tmp_path_factory.mktemp("s3") / "server.log") as url:
-        yield S3Server(url)
+    with running_s3(tmp_path_factory.mktemp("s3") / "server.log") as server:
+        yield server
 
 
 @contextmanager
 def enforcing_server(log: Path) -> Iterator[tuple[S3Server, Callable[[], None]]]:
     """A server for one who may do everything, and what makes it refuse everybody else whatever no policy allows."""
-    with _server(log, INITIAL_NO_AUTH_ACTION_COUNT=str(BEFORE_IT_ENFORCES)) as url:
+    with running_s3(log, INITIAL_NO_AUTH_ACTION_COUNT=str(BEFORE_IT_ENFORCES)) as server:
         everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        root = S3Server(url).user("root", {"Version": "2012-10-17", "Statement": [everything]})
+        root = server.user("root", {"Version": "2012-10-17", "Statement": [everything]})
 
         def enforce() -> None:
             text = {"Content-Type": "text/plain"}
-            count = urllib.request.Request(f"{url}/moto-api/reset-auth", data=b"0", headers=text)
+            count = urllib.request.Request(
+                f"{server.endpoint_url}/moto-api/reset-auth", data=b"0", headers=text
+            )
             urllib.request.urlopen(count, timeout=10).close()
 
         yield root, enforce
 
 
 @contextmanager
-def _server(log: Path, **variables: str) -> Iterator[str]:
+def running_s3(log: Path, **variables: str) -> Iterator[S3Server]:
+    """Start a server that keeps everything in memory, and end it at the end."""
     port = free_port()
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -105,7 +108,7 @@ def _server(log: Path, **variables: str) -> Iterator[str]:
         )
     try:
         wait_until(lambda: accepts(port), server, log.read_text)
-        yield f"http://{HOST}:{port}"
+        yield S3Server(f"http://{HOST}:{port}")
     finally:
         server.terminate()
         server.wait(timeout=20)
