@@ -98,9 +98,9 @@ def prepared(nights: Nights, root: Path, site: Path, servers: Servers, stack: Ex
     variables[BATCH_SIZE] = "0" if nights.events == STOCK else str(EVENTS_AT_ONCE)
     (root / "dagster").mkdir()
     settings = yaml.safe_load((DEPLOYMENT / "dagster.yaml").read_text())
-    if nights.events == POOLED:
-        del settings["storage"]
-        settings |= pooled_on_postgres({"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}})
+    where = {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}
+    its = pooled_on_postgres(where) if nights.events == POOLED else {"storage": {"postgres": where}}
+    settings = {key: value for key, value in settings.items() if not key.endswith("storage")} | its
     (root / "dagster" / "dagster.yaml").write_text(json.dumps(settings))
     if nights.place == ON_POSTGRES:
         return ["--site", str(site)], variables
