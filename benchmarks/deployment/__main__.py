@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.deployment.events import Written, ways, write
 from benchmarks.deployment.nights import Servers, measure_nights, milliseconds_of_requests
 from benchmarks.deployment.queued_runs import measure_queue
-from benchmarks.deployment.tables import event_table, night_table, queue_table
+from benchmarks.deployment.tables import event_table, night_table, queue_table, queue_words
 from photo_popularity.sample_site.generate import generate_site
 from tests.end_to_end.site_scale import SMALL_SCALE
 from tests.services.postgres import PostgresServer, running_server, server_binaries
@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 last=scale.first_day + timedelta(days=scale.days - 1),
                 seconds=asked.seconds_for_queue,
             )
+            console.print(queue_words(queued))
             console.print(queue_table(queued))
             wrong |= not queued.as_expected
     console.print(f"load average {os.getloadavg()[0]:.1f} at the end")

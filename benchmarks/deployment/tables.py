@@ -60,16 +60,20 @@ def event_table(written: Sequence[Sequence[Written]]) -> Table:
     return table
 
 
-def queue_table(queued: Queued) -> Table:
-    """One row a limit, and what all of it took."""
+def queue_words(queued: Queued) -> str:
+    """What all of the runs took."""
     ended = ", ".join(f"{count} {status}" for status, count in sorted(queued.ended.items()))
-    table = _table(
+    return (
         f"{queued.runs} runs of a single partition of photo_metadata, queued in {queued.seconds_to_queue:.1f} s before the daemon "
         f"begins: {ended}. From the first launch to the last end {queued.seconds:.0f} s, "
-        f"{60 * len(queued.intervals) / queued.seconds:.1f} runs a minute; a run {queued.seconds_of_a_run:.1f} s, mostly the "
-        f"start of its process; the places were taken {100 * queued.busy_share:.0f} % of the time",
-        *"of|runs|most at once|limit|".split("|"),
+        f"{60 * len(queued.intervals) / queued.seconds:.1f} runs a minute; a run {queued.seconds_of_a_run:.1f} s with the start "
+        f"of its process; the places were taken {100 * queued.busy_share:.0f} % of the time"
     )
+
+
+def queue_table(queued: Queued) -> Table:
+    """One row a limit: how many of its runs have begun and ended, and how many were at work at once."""
+    table = _table("Runs at work at once", *"of|runs|most at once|limit|".split("|"))
     for name, its, limit in (
         ("all", queued.intervals, queued.limits.runs),
         ("dagster/backfill", queued.of_backfills, queued.limits.of_backfills),
