@@ -55,11 +55,6 @@ class Environment:
         # commands without a catalog need not wait for SQLAlchemy
         from resources.databases import sqlite_url
 
-        if self.settings.credentials and not self.settings.catalog and self.name != "local":
-            raise InputError(
-                "no catalog is set for this process: where tasks have credentials of their own, PHOTO_POPULARITY_CATALOG is "
-                "one of them"
-            )
         return self.settings.catalog or sqlite_url(self.home / "storage" / self.label / "catalog.sqlite")
 
     @property

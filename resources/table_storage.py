@@ -71,6 +71,12 @@ class TableStorage:
 
     def show_life(self, run_id: str) -> None:
         """Hold a lock for the run as long as this process lives or until its next run: who finds it free knows of its end."""
+        settings = self.environment.settings
+        if settings.credentials and not settings.catalog and self.environment.name != "local":
+            raise InputError(
+                "no catalog is set for this process: where tasks have credentials of their own, PHOTO_POPULARITY_CATALOG "
+                "is one of them"
+            )
         if self._alive is None or self._alive[0] != run_id or not self._alive[1].lasts():
             if self._alive is not None:
                 self._alive[2]()

@@ -199,5 +199,12 @@ def test_the_verbs_of_the_manifests_are_those_that_are_in_use(cluster: Cluster) 
     }
     used = {(verb, resource) for name, verb, resource in cluster.api.access.used if "serviceaccount" in name}
     # asked for when a pod has died, or a run is ended from outside
-    faults = {("delete", "jobs.batch"), ("delete", "pods"), ("get", "pods/log")}
+    faults = {
+        ("delete", "jobs.batch"),
+        ("delete", "pods"),
+        ("get", "pods/log"),
+        ("list", "jobs.batch"),
+        ("list", "events"),
+    }
     assert used | faults == granted
+    assert {("create", "jobs.batch"), ("get", "jobs/status.batch"), ("list", "pods")} <= used
