@@ -33,6 +33,7 @@ from resources.step_delegation import ReasonedExecutor, attempts_of, end, has_en
 
 START_SECONDS = 600.0
 CHECK_SECONDS = 5
+SECONDS_TO_REPORT = 4
 
 
 @dataclass
@@ -46,6 +47,7 @@ class WatchedStepHandler(StepHandler):
     inner: K8sStepHandler
     start_seconds: float = START_SECONDS
     _disrupted: set[str] = field(default_factory=set)
+    _wrong_since: dict[tuple[str, int], float] = field(default_factory=dict)
     _waiting_since: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     _dead: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -87,7 +89,11 @@ class WatchedStepHandler(StepHandler):
         if reason is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
         step_key = step_of(step_handler_context)
-        self._dead[step_key, attempts_of(step_handler_context)] = reason
+        attempt = (step_key, attempts_of(step_handler_context))
+        # a process that was told to end may be about to report it
+        if time.monotonic() - self._wrong_since.setdefault(attempt, time.monotonic()) < SECONDS_TO_REPORT:
+            return CheckStepHealthResult.healthy()
+        self._dead[attempt] = reason
         self._disrupted.discard(step_key)
         if job is not None and any(map(is_disrupted, job.pods)):
             self._disrupted.add(step_key)
