@@ -51,8 +51,7 @@ def runs_in_flight(installation: Installation, instance: dg.DagsterInstance) -> 
         now = instance.get_run_by_id(run.run_id)
         if now is not None and not now.is_finished:
             instance.report_run_failed(now, f"{KILLED}; what it had not made is made by the next run")
-        if left_behind and (release := locks.try_take(life)) is not None:
-            release()
+        locks.clear(life)
     return alive
 
 

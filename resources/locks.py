@@ -20,6 +20,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 SECONDS_BETWEEN_TRIES = 0.2
+SUFFIX = ".lock"
 
 
 class Release(Protocol):
@@ -33,10 +34,14 @@ class Release(Protocol):
 
 
 class Locks(Protocol):
-    """Where locks are taken. One that is held is held by one holder, also within a process."""
+    """Where locks are taken. One that is not shared is held by one holder, also within a process."""
 
     def try_take(self, name: str) -> Release | None:
         """Take the lock; returns what gives it back, or None while another holds it."""
+        ...
+
+    def share(self, name: str) -> Release:
+        """Hold the lock together with all others who share it; of such a name it is held as long as one of them does."""
         ...
 
     @property
@@ -49,7 +54,11 @@ class Locks(Protocol):
         ...
 
     def was_left_behind(self, name: str) -> bool:
-        """Whether the lock was taken by a process that has ended without giving it back."""
+        """Whether the lock was held by a process that has ended without giving it back, and is held by none now."""
+        ...
+
+    def clear(self, name: str) -> None:
+        """Remove what ended processes have left of a lock that is shared."""
         ...
 
 
@@ -72,27 +81,13 @@ class FileLocks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def is_held(self, name: str) -> bool:
-        """See `Locks`."""
-        return (self._folder / f"{name}.lock").exists() and not self.was_left_behind(name)
-
     def try_take(self, name: str) -> Release | None:
         """See `Locks`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{name}.lock"
+        path = self._folder / f"{name}{SUFFIX}"
         while True:
             if not path.exists():
-                # it appears locked, or a look at the wrong moment would take it for one that was left behind
-                aside = path.with_name(f".{name}.{uuid.uuid4().hex}")
-                descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                try:
-                    os.link(aside, path)
-                    return _HeldFile(path, descriptor)
-                except FileExistsError:
-                    os.close(descriptor)
-                finally:
-                    aside.unlink()
+                with suppress(FileExistsError):
+                    return self._made(path)
             try:
                 descriptor = os.open(path, os.O_RDWR)
             except FileNotFoundError:
@@ -105,17 +100,41 @@ class FileLocks:
             # whoever held it has just removed the file: this one is nobody's any more
             os.close(descriptor)
 
+    def share(self, name: str) -> Release:
+        """See `Locks`. Each holder has a file of its own: only so is one that is removed told from one left behind."""
+        return self._made(self._folder / f"{name}.{uuid.uuid4().hex}{SUFFIX}")
+
+    def is_held(self, name: str) -> bool:
+        """See `Locks`."""
+        return any(path.exists() and not _was_left_behind(path) for path in self._files(name))
+
     def was_left_behind(self, name: str) -> bool:
         """See `Locks`."""
+        return any(map(_was_left_behind, self._files(name))) and not self.is_held(name)
+
+    def clear(self, name: str) -> None:
+        """See `Locks`."""
+        for path in filter(_was_left_behind, self._files(name)):
+            path.unlink(missing_ok=True)
+
+    def _files(self, name: str) -> list[Path]:
+        return [self._folder / f"{name}{SUFFIX}", *self._folder.glob(f"{name}.*{SUFFIX}")]
+
+    def _made(self, path: Path) -> Release:
+        """The lock, whose file was not there; FileExistsError when another was faster."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # it appears locked, or a look at the wrong moment would take it for one that was left behind
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            # one that was given back since it was opened is no file any more
-            return _lock(descriptor) and _is_still(self._folder / f"{name}.lock", descriptor)
-        finally:
+            os.link(aside, path)
+        except FileExistsError:
             os.close(descriptor)
+            raise
+        finally:
+            aside.unlink()
+        return _HeldFile(path, descriptor)
 
 
 class ServerLocks:
@@ -137,17 +156,44 @@ class ServerLocks:
 
     def try_take(self, name: str) -> Release | None:
         """See `Locks`."""
-        digest = hashlib.sha256(f"{self._scope}\0{name}".encode()).digest()
-        number = int.from_bytes(digest[:8], "big", signed=True)
-        connection = self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection, number = self._connection(), self._number(name)
         if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(number))):
-            return _HeldOnServer(connection, number)
+            return _HeldOnServer(connection, sa.func.pg_advisory_unlock(number))
         connection.close()
         return None
+
+    def share(self, name: str) -> Release:
+        """See `Locks`. It waits for whoever asks at this moment whether anybody holds it."""
+        connection, number = self._connection(), self._number(name)
+        connection.execute(sa.select(sa.func.pg_advisory_lock_shared(number)))
+        return _HeldOnServer(connection, sa.func.pg_advisory_unlock_shared(number))
 
     def was_left_behind(self, name: str) -> bool:
         """Never known here."""
         return False
+
+    def clear(self, name: str) -> None:
+        """Nothing is left of a lock here."""
+
+    def _connection(self) -> sa.Connection:
+        return self._engine().connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _number(self, name: str) -> int:
+        digest = hashlib.sha256(f"{self._scope}\0{name}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _was_left_behind(path: Path) -> bool:
+    """Whether the file's holder has ended without removing it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        # one that was given back since it was opened is no file any more
+        return _lock(descriptor) and _is_still(path, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
@@ -183,12 +229,12 @@ class _HeldFile:
 @dataclass(frozen=True)
 class _HeldOnServer:
     connection: sa.Connection
-    number: int
+    release: sa.Function[bool]
 
     def __call__(self) -> None:
         # asked for, because the server notices the end of a connection a little later
         with suppress(sa.exc.SQLAlchemyError):
-            self.connection.execute(sa.select(sa.func.pg_advisory_unlock(self.number)))
+            self.connection.execute(sa.select(self.release))
         # the lock ends with its connection at the latest, which must not go back to the pool
         if not self.connection.invalidated:
             self.connection.detach()

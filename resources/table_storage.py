@@ -46,7 +46,7 @@ def lock_of(step: str) -> str:
 
 
 def life_of(run_id: str) -> str:
-    """The name of the lock that a run's process holds as long as it lives."""
+    """The name of the lock that each process which works on a run holds as long as it lives."""
     return f"run-{run_id}"
 
 
@@ -80,9 +80,9 @@ class TableStorage:
         if self._alive is None or self._alive[0] != run_id or not self._alive[1].lasts():
             if self._alive is not None:
                 self._alive[2]()
-            release = self.catalog.locks.try_take(life_of(run_id))
+            release = self.catalog.locks.share(life_of(run_id))
             # at the end of the process too, or its file would stay behind
-            self._alive = (run_id, release, weakref.finalize(self, release)) if release else None
+            self._alive = (run_id, release, weakref.finalize(self, release))
 
     def step(
         self,

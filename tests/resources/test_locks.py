@@ -27,7 +27,7 @@ if place.startswith("postgresql"):
     locks = ServerLocks(lambda: engine, scope=sys.argv[2])
 else:
     locks = FileLocks(Path(place))
-release = locks.try_take("step-a")
+release = locks.share("step-a") if sys.argv[3:] else locks.try_take("step-a")
 print("held" if release else "not held", flush=True)
 if sys.stdin.readline() == "give back\\n":
     release()
@@ -37,10 +37,10 @@ if sys.stdin.readline() == "give back\\n":
 
 
 @contextmanager
-def another_process(place: str, scope: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock `step-a` until it is told to give it back, or is killed."""
+def another_process(place: str, scope: str = "", *how: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock `step-a`, alone unless it is told `shared`, until it gives it back or is killed."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, place, scope],
+        [sys.executable, "-c", HOLDER, place, scope, *how],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -189,6 +189,52 @@ def test_of_many_that_ask_at_once_one_holds_the_lock(locks: Locks) -> None:
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_a_shared_lock_is_held_until_the_last_process_ends_however_that_ends(
+    locks: Locks, place: str
+) -> None:
+    mine = locks.share("step-a")
+    with another_process(place, "ours", "shared") as one, another_process(place, "ours", "shared") as other:
+        mine()
+        assert locks.is_held("step-a")
+        killed(one)
+        # one of a run's processes was killed: those that live will say so
+        assert locks.is_held("step-a")
+        assert not locks.was_left_behind("step-a")
+        assert told_to_give_back(other) == "given back"
+        # the server notices the end of a connection a little later
+        deadline = time.monotonic() + 10
+        while locks.is_held("step-a") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not locks.is_held("step-a")
+    locks.clear("step-a")
+    assert not locks.was_left_behind("step-a")
+
+
+def test_a_shared_lock_that_all_have_given_back_leaves_nothing_behind(tmp_path: Path) -> None:
+    locks = FileLocks(tmp_path)
+    for release in [locks.share("step-a") for _ in range(3)]:
+        assert locks.is_held("step-a")
+        release()
+    assert not locks.is_held("step-a")
+    assert not locks.was_left_behind("step-a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_file_lock_of_killed_processes_is_noticed_until_it_is_cleared(tmp_path: Path) -> None:
+    locks = FileLocks(tmp_path)
+    with (
+        another_process(str(tmp_path), "", "shared") as one,
+        another_process(str(tmp_path), "", "shared") as other,
+    ):
+        killed(one)
+        assert not locks.was_left_behind("step-a")
+        killed(other)
+    assert locks.was_left_behind("step-a")
+    assert not locks.is_held("step-a")
+    locks.clear("step-a")
+    assert not locks.was_left_behind("step-a")
 
 
 def test_a_file_lock_that_a_killed_process_has_left_behind_is_noticed(tmp_path: Path) -> None:

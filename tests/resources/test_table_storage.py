@@ -314,6 +314,19 @@ def test_a_step_whose_lock_was_lost_takes_it_again_before_it_commits(
 
 
 @pytest.mark.postgres
+def test_a_run_lives_as_long_as_one_of_the_processes_that_do_its_steps(
+    storages: tuple[TableStorage, TableStorage],
+) -> None:
+    mine, theirs = storages
+    mine.show_life("run-1")
+    theirs.show_life("run-1")
+    mine.show_life("run-2")
+    assert mine.catalog.locks.is_held(life_of("run-1"))
+    theirs.show_life("run-2")
+    assert not mine.catalog.locks.is_held(life_of("run-1"))
+
+
+@pytest.mark.postgres
 def test_a_step_whose_lock_another_run_has_by_now_commits_nothing_and_may_be_tried_again(
     storages: tuple[TableStorage, TableStorage], postgres_url: str
 ) -> None:
