@@ -10,8 +10,8 @@ import hashlib
 
 from resources.environment import Environment
 
-LOOKS, LAUNCHES, STARTS, SHOWS = "code_location", "run_worker", "daemon", "webserver"
-"""The duties beside the steps: to look at sources and say what is out of date, to launch steps, to start runs, to show pages."""
+LOOKS, LAUNCHES, STARTS = "code_location", "run_worker", "daemon"
+"""The duties beside the steps: to look at sources and say what is out of date, to launch steps, to start runs and show pages."""
 # PostgreSQL cuts names after 63 bytes, and S3's roles have 64
 LONGEST_NAME = 63
 # Linux takes one more, and some of its tools one less
@@ -37,6 +37,11 @@ def secret_of(task: str) -> str:
 def role_of(environment: Environment, task: str) -> str:
     """The role of a task in PostgreSQL and for S3, where all environments share one room for names."""
     return _within(LONGEST_NAME, f"photo_popularity_{environment.label}_{task}".replace("-", "_"))
+
+
+def dagster_role_of(environment: Environment) -> str:
+    """The role of Dagster itself in PostgreSQL, and the database that it owns."""
+    return _within(LONGEST_NAME, f"dagster_{environment.label}".replace("-", "_"))
 
 
 def user_of(environment: Environment, task: str) -> str:

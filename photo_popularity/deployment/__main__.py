@@ -1,4 +1,4 @@
-"""`python -m photo_popularity.deployment manifests|policies|roles|owners`: what servers and systems are to be told of an environment.
+"""`python -m photo_popularity.deployment PART`: what servers and systems are to be told of an environment.
 
 Which environment that is, and where its data lie, say the variables and settings that everything else goes by.
 """
@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 import yaml
 
 from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.credentials import new_credentials, secret_manifests
 from photo_popularity.deployment.database_roles import statements, statements_for_production
 from photo_popularity.deployment.file_owners import commands, file_owners
 from photo_popularity.deployment.manifests import manifests
+from photo_popularity.deployment.removal import remove
 from photo_popularity.deployment.s3_policies import policy
 from photo_popularity.deployment.tasks import duties, tasks
 from photo_popularity.domain.errors import InputError
@@ -52,17 +54,32 @@ def _all_or_nothing(sql: Iterable[str]) -> Iterator[str]:
     yield "COMMIT;\n"
 
 
+def credentials_of(environment: Environment, but: Iterable[str] = ()) -> Iterator[str]:
+    """For `kubectl apply --filename -`: secrets with new passwords and keys, which PostgreSQL and S3 are told at once."""
+    # as kubectl names them
+    kept = {name.removeprefix("secret/") for name in but}
+    found = new_credentials(environment, [*tasks(), *duties()], PIPELINE.file_sets.values(), but=kept)
+    yield yaml.safe_dump_all(secret_manifests(environment, found), sort_keys=False)
+
+
+def removed(environment: Environment) -> Iterator[str]:
+    """Removes what a staging environment has in PostgreSQL and S3."""
+    yield from (f"{line}\n" for line in remove(environment, [*tasks(), *duties()]))
+
+
 def owners_of(environment: Environment) -> Iterator[str]:
     """For `sh`, as root of one machine: users, groups, and the folders of each task."""
     for command in commands(file_owners(environment, tasks(), list(PIPELINE.file_sets.values()))):
         yield f"{command}\n"
 
 
-PARTS: dict[str, Callable[[Environment], Iterator[str]]] = {
+PARTS: dict[str, Callable[..., Iterator[str]]] = {
     "manifests": manifests_of,
     "policies": policies_of,
     "roles": roles_of,
+    "credentials": credentials_of,
     "owners": owners_of,
+    "remove": removed,
 }
 
 
@@ -70,10 +87,16 @@ def main() -> None:
     """Print the part that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m photo_popularity.deployment", description=__doc__)
     commands = parser.add_subparsers(dest="part", required=True)
-    for name, part in PARTS.items():
-        commands.add_parser(name, help=part.__doc__, description=part.__doc__)
+    by_name = {
+        name: commands.add_parser(name, help=part.__doc__, description=part.__doc__)
+        for name, part in PARTS.items()
+    }
+    by_name["credentials"].add_argument(
+        "--but", nargs="*", default=[], metavar="SECRET", help="secrets that are there and stay as they are"
+    )
+    options = vars(parser.parse_args())
     try:
-        sys.stdout.writelines(PARTS[parser.parse_args().part](read_environment()))
+        sys.stdout.writelines(PARTS[options.pop("part")](read_environment(), **options))
     except InputError as error:
         sys.exit(str(error))
 

@@ -19,7 +19,7 @@ API = "admissionregistration.k8s.io/v1"
 COMPONENT, STEP, RUN = "app.kubernetes.io/component", "step_worker", "run_worker"
 """How dagster-k8s labels the pods of steps and runs."""
 # what Dagster's storage takes; it is one for all, as every step writes its own events
-SHARED_SECRETS = ("dagster-postgresql-secret",)
+DAGSTER_SECRET = "dagster-postgresql-secret"
 
 
 def accounts_of_ops(pipeline: Pipeline) -> dict[str, str]:
@@ -53,7 +53,7 @@ def admission_policies(
         ),
         (
             "own",
-            f"(variables.account in variables.secrets ? variables.secrets[variables.account] : []) + {_cel(SHARED_SECRETS)}",
+            f"(variables.account in variables.secrets ? variables.secrets[variables.account] : []) + {_cel([DAGSTER_SECRET])}",
         ),
     ]
     known = sorted({*of_tasks, *map(account_of, (LOOKS, LAUNCHES, STARTS))})

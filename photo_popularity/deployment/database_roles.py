@@ -75,11 +75,11 @@ def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[
         f"EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM ' || quote_ident(gone); END LOOP; END $$"
     )
     yield f"DELETE {no_more}"
+    commands = {table: set(policies) for table, policies in _POLICIES.items()}
     for task in all_tasks:
-        role = _quoted(role_of(environment, task.name))
-        yield f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-        commands = {table: set(policies) for table, policies in _POLICIES.items()}
-        yield from _granted(schema, role_of(environment, task.name), commands, _rights(task))
+        role = role_of(environment, task.name)
+        yield f"DO $$ BEGIN CREATE ROLE {quoted(role)} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        yield from _granted(schema, role, commands, _rights(task))
 
 
 def statements_for_production(staging: Environment, all_tasks: Sequence[Task]) -> Iterator[str]:
@@ -93,14 +93,14 @@ def statements_for_production(staging: Environment, all_tasks: Sequence[Task]) -
 
 def _rights(task: Task) -> dict[str, set[str]]:
     """By asset or source, what the task may do with its rows."""
-    assets = task.sees | task.makes | task.withdraws | task.ends
+    assets = task.sees | task.ends
     return {asset: {right for right in RIGHTS if asset in getattr(task, right)} for asset in assets}
 
 
 def _granted(
     schema: str, role: str, commands: dict[str, set[str]], rights: dict[str, set[str]]
 ) -> Iterator[str]:
-    name = _quoted(role)
+    name = quoted(role)
     yield f"GRANT USAGE ON SCHEMA {schema} TO {name}"
     yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {name}"
     for table, its in commands.items():
@@ -125,8 +125,9 @@ def _schema(environment: Environment) -> str:
         raise InputError(
             "the catalog is a SQLite file, which has no roles; set PHOTO_POPULARITY_CATALOG to a PostgreSQL URL"
         )
-    return _quoted(environment.catalog_schema)
+    return quoted(environment.catalog_schema)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """The name as SQL takes it."""
     return str(dialect().identifier_preparer.quote(name))  # type: ignore[no-untyped-call]

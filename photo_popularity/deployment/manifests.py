@@ -103,13 +103,9 @@ def _rights(environment: Environment) -> Iterator[Manifest]:
 
 def _network(environment: Environment) -> Iterator[Manifest]:
     """Nothing reaches a pod but Dagster's servers the code location; every pod reaches DNS, the database and S3."""
-    every, to_dns = (
-        _ports(environment),
-        [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")],
-    )
-    yield _network_policy(
-        environment, "every-pod", {}, ingress=[], egress=[{"ports": [*to_dns, *_tcp(every)]}]
-    )
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    to_all = {"ports": [*dns, *_tcp(_ports(environment))]}
+    yield _network_policy(environment, "every-pod", {}, ingress=[], egress=[to_all])
     servers = {"matchExpressions": [{"key": "component", "operator": "In", "values": list(SERVERS)}]}
     runs = {"matchLabels": {COMPONENT: RUN}}
     code = {"matchLabels": {"component": CODE}}

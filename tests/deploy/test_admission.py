@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.admission import SHARED_SECRETS, accounts_of_ops
+from photo_popularity.deployment.admission import DAGSTER_SECRET, accounts_of_ops
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
@@ -154,17 +154,17 @@ def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) 
     duties = [secret_of(STARTS)]
     step = {
         secret
-        for secret in [*of_tasks, *duties, *SHARED_SECRETS, "another"]
+        for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
         if not start(by="run-worker", account="photo-content", op="photo_content", **given(secret, how))
     }
-    assert step == {secret_of("photo_content"), *SHARED_SECRETS}
+    assert step == {secret_of("photo_content"), DAGSTER_SECRET}
     run = {
         secret
-        for secret in [*of_tasks, *duties, *SHARED_SECRETS, "another"]
+        for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
         if not start(by="daemon", account="run-worker", **given(secret, how))
     }
     # it gives each small step its own; of the code location it has nothing
-    assert run == {*of_tasks, *SHARED_SECRETS} - {secret_of(LOOKS)}
+    assert run == {*of_tasks, DAGSTER_SECRET} - {secret_of(LOOKS)}
 
 
 def test_nobody_chooses_what_a_run_or_a_step_does(start: Start) -> None:

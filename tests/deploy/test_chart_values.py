@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.admission import SHARED_SECRETS
+from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, manifests
 from photo_popularity.deployment.tasks import LOGS, tasks
 from resources.environment import Environment
@@ -73,9 +73,9 @@ def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
 
 
 def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
-    assert {VALUES["global"]["postgresqlSecretName"], LAUNCHER["postgres_password_secret"]} == set(
-        SHARED_SECRETS
-    )
+    assert {VALUES["global"]["postgresqlSecretName"], LAUNCHER["postgres_password_secret"]} == {
+        DAGSTER_SECRET
+    }
     for server in ("dagsterWebserver", "dagsterDaemon"):
         assert VALUES[server]["envSecrets"] == [{"name": secret_of(STARTS)}]
     assert CODE["envSecrets"] == [{"name": secret_of(LOOKS)}]

@@ -139,7 +139,7 @@ def cluster(
         ) as everybodys:
             everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(tmp_path / "credentials")
             production = read_environment(everybodys)
-            by_task = credentials_of_tasks(production, s3, everybodys)
+            by_task = credentials_of_tasks(production, s3)
             write_credentials(tmp_path / "credentials", by_task)
             home = tmp_path / "dagster"
             home.mkdir()

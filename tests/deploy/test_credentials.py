@@ -1,0 +1,191 @@
+"""What tasks sign in with is made, made anew and taken away again: by PostgreSQL and S3 themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import kubernetes_validate
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.admission import DAGSTER_SECRET
+from photo_popularity.deployment.credentials import KEY, KEY_ID, new_credentials
+from photo_popularity.deployment.database_roles import statements
+from photo_popularity.deployment.removal import remove
+from photo_popularity.deployment.tasks import duties, tasks
+from photo_popularity.domain.errors import InputError
+from resources.environment import Environment
+from resources.identity import dagster_role_of, role_of, secret_of
+from resources.outputs import read_outputs
+from resources.settings import Settings
+from tests.services.postgres import PostgresServer
+from tests.services.s3 import S3Server, enforcing_server
+
+pytestmark = [pytest.mark.postgres, pytest.mark.s3]
+
+EVERYBODY = [*tasks(), *duties()]
+STEP, OTHER = secret_of("photo_features"), secret_of("photo_content")
+Found = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that asks everybody for rights, as its owner has it."""
+    with (
+        enforcing_server(tmp_path_factory.mktemp("s3") / "server.log") as (owner, enforce),
+        patch.dict(os.environ, owner.environment),
+    ):
+        owner.client().create_bucket(Bucket="data")
+        enforce()
+        yield owner
+
+
+def settings(catalog: str) -> Settings:
+    return Settings(
+        storage="s3://data/results",
+        photos="s3://site/photos",
+        logs="s3://site/logs",
+        database="postgresql://site",
+        catalog=catalog,
+    )
+
+
+def with_roles(environment: Environment) -> Environment:
+    """The environment, whose catalog has tables and roles now."""
+    read_outputs(environment).catalog.untold()
+    with sa.create_engine(environment.catalog_url).begin() as connection:
+        for statement in statements(environment, tasks()):
+            connection.exec_driver_sql(statement)
+    return environment
+
+
+@pytest.fixture
+def staging(s3: S3Server, postgres_server: PostgresServer) -> Iterator[Environment]:
+    url = postgres_server.new_database()
+    made = with_roles(Environment("staging", "ann", Path("home"), settings(url)))
+    yield made
+    list(remove(made, EVERYBODY))
+    postgres_server.drop(url)
+
+
+def new(environment: Environment, *but: str) -> Found:
+    return new_credentials(environment, EVERYBODY, PIPELINE.file_sets.values(), but=but)
+
+
+def who_signs_in(variables: Mapping[str, str]) -> str:
+    """The role that PostgreSQL takes the task for, or its refusal."""
+    engine = sa.create_engine(variables["PHOTO_POPULARITY_CATALOG"], poolclass=sa.pool.NullPool)
+    try:
+        with engine.connect() as connection:
+            return str(connection.scalar(sa.text("SELECT current_user")))
+    except sa.exc.OperationalError as error:
+        return str(error.orig)
+
+
+def may_write(s3: S3Server, variables: Mapping[str, str], asset: str) -> bool:
+    """Whether S3 takes an object of the asset from the task."""
+    client = replace(s3, access_key=variables[KEY_ID], secret_key=variables[KEY]).client()
+    try:
+        client.put_object(Bucket="data", Key=f"results/staging-ann/{asset}/x.parquet", Body=b"rows")
+    except client.exceptions.ClientError:
+        return False
+    return True
+
+
+def test_each_task_signs_in_as_itself(staging: Environment, s3: S3Server) -> None:
+    found = new(staging)
+    assert found.keys() == {*(secret_of(task.name) for task in EVERYBODY), DAGSTER_SECRET}
+    for task in EVERYBODY:
+        assert set(found[secret_of(task.name)]) == set(task.secrets)
+    for task in tasks():
+        assert who_signs_in(found[secret_of(task.name)]) == role_of(staging, task.name)
+    assert may_write(s3, found[STEP], "photo_features")
+    assert not may_write(s3, found[STEP], "photo_content")
+    name = dagster_role_of(staging)
+    url = sa.make_url(staging.catalog_url).set(
+        username=name, password=found[DAGSTER_SECRET]["postgresql-password"], database=name
+    )
+    with sa.create_engine(url, poolclass=sa.pool.NullPool).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE runs (run_id text)")
+
+
+def test_what_is_kept_stays_and_what_is_made_anew_ends_what_was(staging: Environment, s3: S3Server) -> None:
+    before, after = new(staging), new(staging, OTHER, DAGSTER_SECRET)
+    assert OTHER not in after
+    assert who_signs_in(before[OTHER]) == role_of(staging, "photo_content")
+    assert "password authentication failed" in who_signs_in(before[STEP])
+    assert who_signs_in(after[STEP]) == role_of(staging, "photo_features")
+    # pods that are at work have the key of before
+    assert may_write(s3, before[STEP], "photo_features")
+    last = new(staging)
+    assert [may_write(s3, its[STEP], "photo_features") for its in (before, after, last)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_what_is_missing_is_named_before_anything_is_made(staging: Environment, s3: S3Server) -> None:
+    without = replace(staging, settings=replace(staging.settings, database=""))
+    with pytest.raises(InputError, match="PHOTO_POPULARITY_DATABASE: not set, and the task photo_metadata"):
+        new(without)
+    assert [its["UserName"] for its in s3.client("iam").list_users()["Users"]] == ["root"]
+    with pytest.raises(InputError, match=r"photo_metadata.* does not exist; give PostgreSQL what"):
+        new(replace(staging, user="ben"))
+
+
+def test_the_command_prints_secrets_that_kubernetes_takes(staging: Environment) -> None:
+    given = {
+        name: getattr(staging.settings, name) for name in ("storage", "photos", "logs", "database", "catalog")
+    }
+    variables = {f"PHOTO_POPULARITY_{name.upper()}": value for name, value in given.items()}
+    variables |= {"PHOTO_POPULARITY_ENV": "staging", "PHOTO_POPULARITY_USER": "ann"}
+    command = [sys.executable, "-m", "photo_popularity.deployment", "credentials", "--but", f"secret/{OTHER}"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=True)
+    found = list(yaml.safe_load_all(done.stdout))
+    for secret in found:
+        kubernetes_validate.validate(secret, "1.37", strict=True)
+        assert secret["metadata"]["namespace"] == "photo-popularity-staging-ann"
+    names = {secret["metadata"]["name"] for secret in found}
+    assert names == {*(secret_of(task.name) for task in EVERYBODY), DAGSTER_SECRET} - {OTHER}
+
+
+def test_an_environment_is_removed_with_all_that_it_has_and_no_other(
+    staging: Environment, s3: S3Server
+) -> None:
+    bens = with_roles(replace(staging, user="ann-ben"))
+    (its, other), theirs = (new(staging)[name] for name in (STEP, DAGSTER_SECRET)), new(bens)
+    assert may_write(s3, its, "photo_features")
+    assert other
+    said = list(remove(staging, EVERYBODY))
+    assert f"removed the role {role_of(staging, 'photo_features')}" in said
+    assert f"removed the user {role_of(staging, 'photo_features')}" in said
+    assert "removed s3://data/results/staging-ann" in said
+    assert s3.client().list_objects_v2(Bucket="data")["KeyCount"] == 0
+    with sa.create_engine(staging.catalog_url).connect() as connection:
+        left = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%'")))
+        schemas = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
+        databases = set(connection.scalars(sa.text("SELECT datname FROM pg_database")))
+    assert left == {*(role_of(bens, task.name) for task in tasks()), dagster_role_of(bens)}
+    assert bens.catalog_schema in schemas
+    assert staging.catalog_schema not in schemas
+    assert dagster_role_of(bens) in databases
+    assert dagster_role_of(staging) not in databases
+    users = {user["UserName"] for user in s3.client("iam").list_users()["Users"]}
+    assert users == {"root", *(role_of(bens, task.name) for task in EVERYBODY)}
+    assert who_signs_in(theirs[STEP]) == role_of(bens, "photo_features")
+    list(remove(bens, EVERYBODY))
+
+
+def test_only_a_staging_environment_is_ever_removed(staging: Environment) -> None:
+    for name in ("production", "local"):
+        with pytest.raises(InputError, match="no staging environment: nothing is removed"):
+            list(remove(replace(staging, name=name), EVERYBODY))
