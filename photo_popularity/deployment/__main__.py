@@ -49,7 +49,7 @@ def roles_of(environment: Environment) -> Iterator[str]:
 
 def _all_or_nothing(sql: Iterable[str]) -> Iterator[str]:
     """In between, rows would be hidden from runs that are at work."""
-    yield "\\set ON_ERROR_STOP on\nBEGIN;\n"
+    yield "\\set ON_ERROR_STOP on\nSET client_min_messages = warning;\nBEGIN;\n"
     yield from (f"{statement};\n" for statement in sql)
     yield "COMMIT;\n"
 

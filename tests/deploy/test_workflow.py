@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -13,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from photo_popularity import deployment
+from photo_popularity.deployment.__main__ import PARTS
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 WORKFLOW = yaml.safe_load(TEXT)
@@ -22,8 +24,8 @@ JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
 SCRIPTS = [step["run"] for _, step in STEPS if "run" in step]
 # what runs a job brings it along
-OF_THE_RUNNER = {"docker", "helm", "kubectl", "python3"}
-SHELL = {"echo", "printf", "sed", "umask"}
+OF_THE_RUNNER = {"docker", "helm", "kubectl", "psql", "python3"}
+SHELL = {"echo", "printf", "sed", "set", "umask"}
 USES_A_SECRET = ("staging", "remove-staging")
 
 
@@ -32,7 +34,7 @@ def words_of_commands() -> set[str]:
     found: set[str] = set()
     for script in SCRIPTS:
         for command in re.split(r"\n|\||&&|\$\(|(?<=\s)\(", script.replace("\\\n", " ")):
-            text = re.sub(r"^\s*((\w+=\S*|else|then|do)\s+)*", "", command)
+            text = re.sub(r"^\s*((\w+=\S*|else|then|do|elif)\s+)*", "", command)
             if match := re.match(r"(\.venv/bin/)?([a-z][\w-]*)(?=\s|$)", text):
                 found.add(match[0])
     return found - {"if", "fi", "for", "done", "else"}
@@ -48,7 +50,7 @@ def test_it_runs_the_checks_the_tests_and_the_definitions() -> None:
 
 def test_every_program_is_the_runners_or_installed_with_the_project() -> None:
     installed = {f".venv/bin/{script.name}" for script in entry_points(group="console_scripts")}
-    programs = {"dagster"}  # within the image
+    programs = {"dagster", "in_image"}  # within the image, and what calls it
     assert words_of_commands() <= {"make"} | OF_THE_RUNNER | SHELL | installed | programs
     assert ".venv/bin/dagster" in words_of_commands()
 
@@ -58,8 +60,9 @@ def test_what_is_deployed_is_there() -> None:
     if not (ROOT / "deploy" / "kubernetes").is_dir():
         pytest.skip("deploy/kubernetes is not there: nothing to deploy to a cluster")
     assert all((ROOT / file).is_file() for file in re.findall(r"--values (\S+)", deployed))
-    [module] = re.findall(r"python -m (\S+)", deployed)
-    assert importlib.util.find_spec(module)
+    asked = set(re.findall(r"python -m (\S+) (\S+)", "\n".join(SCRIPTS)))
+    assert {module for module, _ in asked} == {deployment.__name__}
+    assert {part for _, part in asked} == PARTS.keys() - {"policies", "owners"}
 
 
 def test_no_job_has_a_permission_by_default() -> None:
@@ -67,6 +70,7 @@ def test_no_job_has_a_permission_by_default() -> None:
     allowed = {
         "image": {"contents": "read", "packages": "write"},
         "staging": {"contents": "read", "packages": "read"},
+        "remove-staging": {"contents": "read", "packages": "read"},
     }
     for name, job in JOBS.items():
         assert job["permissions"] == allowed.get(name, {"contents": "read"}), name
@@ -100,23 +104,38 @@ def test_no_other_job_has_a_secret() -> None:
     assert events == {"staging": ["push"], "remove-staging": ["delete"]}
 
 
-@pytest.mark.parametrize(("secret", "found"), [("", False), ("a: kubeconfig\n", True)])
-def test_a_missing_secret_is_told_in_a_notice(secret: str, found: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [None, "STAGING_KUBECONFIG", "STAGING_SECRETS"])
+def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Path) -> None:
     step = JOBS["staging"]["steps"][0]
-    [name] = step["env"]
+    given = {
+        "STAGING_KUBECONFIG": "a: kubeconfig\n",
+        "STAGING_SECRETS": "PHOTO_POPULARITY_CATALOG=postgresql://owner\nAWS_ACCESS_KEY_ID=key\n",
+        "STAGING_SETTINGS": "PHOTO_POPULARITY_STORAGE=s3://data/results",
+    }
+    assert step["env"].keys() == given.keys()
+    if missing:
+        given[missing] = ""
     files = {"GITHUB_ENV": str(tmp_path / "env"), "GITHUB_OUTPUT": str(tmp_path / "output")}
-    variables = {**os.environ, **files, "RUNNER_TEMP": str(tmp_path), name: secret}
+    variables = {**os.environ, **files, **given, "RUNNER_TEMP": str(tmp_path), "BRANCH": "Feature/One"}
     done = subprocess.run(
         ["bash", "-e", "-c", step["run"]], env=variables, capture_output=True, text=True, check=True
     )
-    if found:
-        assert (tmp_path / "output").read_text() == "found=true\n"
-        assert (tmp_path / "kubeconfig").stat().st_mode & 0o077 == 0
-        assert done.stdout == ""
-    else:
+    if missing:
         assert done.stdout.startswith("::notice ")
-        assert name in done.stdout
+        assert missing in done.stdout
         assert not (tmp_path / "output").exists()
+        return
+    assert (tmp_path / "output").read_text() == "found=true\n"
+    assert done.stdout == ""
+    for name in ("kubeconfig", "variables"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
+    assert (tmp_path / "variables").read_text().splitlines() == [
+        "PHOTO_POPULARITY_STORAGE=s3://data/results",
+        "PHOTO_POPULARITY_CATALOG=postgresql://owner",
+        "AWS_ACCESS_KEY_ID=key",
+        "PHOTO_POPULARITY_ENV=staging",
+        "PHOTO_POPULARITY_USER=Feature/One",
+    ]
 
 
 def test_an_environment_goes_with_its_branch_and_waits_for_its_deployment() -> None:

@@ -1,0 +1,174 @@
+"""The workflow's own scripts deploy a branch's staging environment and remove it: PostgreSQL and S3 are real.
+
+In the place of the runner's `docker`, `kubectl` and `helm` stand programs that run the command here, or write down what they
+were asked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from photo_popularity.deployment.admission import DAGSTER_SECRET
+from photo_popularity.deployment.database_roles import statements
+from photo_popularity.deployment.tasks import duties, tasks
+from resources.environment import Environment
+from resources.identity import dagster_role_of, role_of, secret_of
+from resources.outputs import read_outputs
+from resources.settings import Settings
+from tests.deploy.test_workflow import JOBS, ROOT
+from tests.services.identities import drop_roles
+from tests.services.postgres import PostgresServer
+from tests.services.s3 import S3Server, enforcing_server
+
+pytestmark = [pytest.mark.postgres, pytest.mark.s3, pytest.mark.end_to_end]
+
+BRANCH = "Feature/One"
+RUNNER = {
+    # `docker login` reads a password; `docker run --rm --env-file FILE IMAGE COMMAND…` runs the command with these variables alone
+    "docker": """
+        [[ $1 == login ]] && exec cat > /dev/null
+        shift 2; variables=$2; shift 3
+        mapfile -t given < "$variables"
+        exec env -i PATH="$PATH" HOME="$HOME" AWS_CONFIG_FILE=/dev/null "${given[@]}" "$@"
+    """,
+    "kubectl": """
+        echo "kubectl $*" >> "$RUNNER_TEMP/asked"
+        case "$*" in
+            *"get secrets"*) sed 's|^|secret/|' "$RUNNER_TEMP/secrets";;
+            apply*) cat >> "$RUNNER_TEMP/applied"; echo --- >> "$RUNNER_TEMP/applied";;
+        esac
+    """,
+    "helm": 'echo "helm $*" >> "$RUNNER_TEMP/asked"',
+}
+
+
+@dataclass
+class Runner:
+    """A machine of the workflow, for a branch."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    def do(self, job: str) -> None:
+        """Run the scripts of a job, one after another, as the workflow does: each may add to the variables of the next."""
+        for step in (its for its in JOBS[job]["steps"] if "run" in its):
+            done = subprocess.run(
+                ["bash", "-e", "-c", step["run"]],
+                env=os.environ | self.variables | self._added(),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+
+    def applied(self) -> dict[str, dict[str, Any]]:
+        """What the cluster has been given, by kind and name."""
+        found = [one for one in yaml.safe_load_all((self.folder / "applied").read_text()) if one]
+        names = [one["metadata"]["name"] for one in found if one["kind"] == "Secret"]
+        (self.folder / "secrets").write_text("".join(f"{name}\n" for name in names))
+        return {f"{one['kind']}/{one['metadata']['name']}": one for one in found}
+
+    def asked(self) -> str:
+        return (self.folder / "asked").read_text()
+
+    def _added(self) -> dict[str, str]:
+        file = Path(self.variables["GITHUB_ENV"])
+        lines = file.read_text().splitlines() if file.exists() else []
+        return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    with enforcing_server(tmp_path / "s3.log") as (owner, enforce):
+        owner.client().create_bucket(Bucket="data")
+        enforce()
+        yield owner
+
+
+@pytest.fixture
+def runner(tmp_path: Path, s3: S3Server, postgres_server: PostgresServer) -> Iterator[Runner]:
+    if not shutil.which("psql"):
+        pytest.skip("psql is missing here (Debian: apt-get install postgresql-client)")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in RUNNER.items():
+        (programs / name).write_text(f"#!/usr/bin/env bash\nset -eu -o pipefail\n{script}\n")
+        (programs / name).chmod(0o755)
+    url = postgres_server.new_database()
+    production = Environment("production", "ops", tmp_path, Settings(catalog=url))
+    read_outputs(production).catalog.untold()  # the first who asks makes the tables
+    with sa.create_engine(url, poolclass=sa.pool.NullPool).begin() as connection:
+        for statement in statements(production, tasks()):
+            connection.exec_driver_sql(statement)
+    settings = {
+        "PHOTO_POPULARITY_STORAGE": "s3://data/results",
+        "PHOTO_POPULARITY_PHOTOS": "s3://site/photos",
+        "PHOTO_POPULARITY_LOGS": "s3://site/logs",
+        "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
+    }
+    secrets = {
+        "PHOTO_POPULARITY_CATALOG": url,
+        "PHOTO_POPULARITY_DATABASE": "postgresql://site",
+    } | s3.environment
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "secrets").touch()
+    yield Runner(
+        temporary,
+        {
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(temporary),
+            "GITHUB_ENV": str(tmp_path / "env"),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_ACTOR": "ann",
+            "BRANCH": BRANCH,
+            "IMAGE": "registry.example.com/photo-popularity:1",
+            "TOKEN": "token",
+            "STAGING_KUBECONFIG": "a: kubeconfig",
+            "STAGING_SETTINGS": "\n".join(f"{name}={value}" for name, value in settings.items()),
+            "STAGING_SECRETS": "\n".join(f"{name}={value}" for name, value in secrets.items()),
+        },
+    )
+    drop_roles(production)
+    postgres_server.drop(url)
+
+
+def test_a_branch_gets_an_environment_that_goes_with_it(
+    runner: Runner, s3: S3Server, postgres_server: PostgresServer
+) -> None:
+    its = Environment("staging", BRANCH, Path("home"))
+    runner.do("staging")
+    secrets = {name for name in runner.applied() if name.startswith("Secret/")}
+    assert secrets == {
+        f"Secret/{name}"
+        for name in (*(secret_of(task.name) for task in (*tasks(), *duties())), DAGSTER_SECRET)
+    }
+    assert f"Namespace/photo-popularity-{its.label}" in runner.applied()
+    assert f"postgresql.postgresqlUsername={dagster_role_of(its)}" in runner.asked()
+    first = runner.applied()
+    url = first["Secret/photo-features-credentials"]["stringData"]["PHOTO_POPULARITY_CATALOG"]
+    with sa.create_engine(url, poolclass=sa.pool.NullPool).connect() as connection:
+        assert connection.scalar(sa.text("SELECT current_user")) == role_of(its, "photo_features")
+    # what is at work keeps its passwords when the branch is pushed again
+    runner.do("staging")
+    assert runner.applied() == first
+    runner.do("remove-staging")
+    assert f"kubectl delete namespace photo-popularity-{its.label} --ignore-not-found" in runner.asked()
+    assert s3.client("iam").list_users()["Users"][1:] == []
+    with sa.create_engine(postgres_server.url("postgres")).connect() as connection:
+        names = sa.text(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%' UNION SELECT datname FROM pg_database"
+        )
+        assert [name for name in connection.scalars(names) if "staging" in name] == []
