@@ -387,7 +387,9 @@ def dev(
     typer.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)")
     dagster = Path(sys.executable).with_name("dagster")
     workspace = CHECKOUT / "workspace.yaml"
-    os.execve(dagster, ["dagster", "dev", "-w", str(workspace), "-p", str(port), "-h", host], variables)
+    # it does not go with an installed package, and no more than the location's name comes from it
+    target = ["-w", str(workspace)] if workspace.exists() else ["-m", "photo_popularity.definitions"]
+    os.execve(dagster, ["dagster", "dev", *target, "-p", str(port), "-h", host], variables)
 
 
 def _environment(name: str | None) -> Environment:
