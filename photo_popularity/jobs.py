@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob
@@ -19,6 +21,8 @@ SOURCE_TAG = "photo_popularity/source"
 PHOTO_DATABASE_JOB = "photo_database_job"
 BEHAVIOR_JOB = "behavior_job"
 NIGHTLY_JOB = "nightly_job"
+
+Result = TypeVar("Result", dg.ExecuteInProcessResult, dg.JobExecutionResult)
 
 
 def build_jobs(pipeline: Pipeline) -> list[dg.UnresolvedAssetJobDefinition]:
@@ -74,37 +78,36 @@ def run_here(
 ) -> dg.ExecuteInProcessResult:
     """Run assets of a job in this process. The result tells of a failure; an interruption is raised as such.
 
-    Dagster alone takes the interruption of one run for its failure, and whoever launches several would go on. `show_life`
-    is called with the run's id before there is such a run.
+    `show_life` is called with the run's id before there is such a run.
     """
     run_id = str(uuid.uuid4())
     show_life(run_id)
+    execute = partial(
+        job.execute_in_process, run_config=run_config, instance=instance, run_id=run_id, raise_on_error=False
+    )
     try:
-        result = job.execute_in_process(
-            run_config=run_config,
-            instance=instance,
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-            tags={**tags, PROCESS_TAG: this_process()},
-            run_id=run_id,
-            raise_on_error=False,
-        )
+        return _run(execute, assets, tags)
     except BaseException:
         # Dagster ends a run only for what happens between its first event and its last
         if (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
             instance.report_run_canceled(run, "interrupted; what it had not made is made by the next run")
         raise
-    if not result.success and any(map(_is_interruption, result.all_events)):
-        raise KeyboardInterrupt
-    return result
 
 
 def run_by_executor(
     job: ReconstructableJob, instance: dg.DagsterInstance, *, assets: Iterable[str], tags: Mapping[str, str]
 ) -> dg.JobExecutionResult:
     """Run assets of a job by the job's executor, which may have their steps done elsewhere; this process waits."""
-    selected = [dg.AssetKey(asset) for asset in assets]
-    result = dg.execute_job(
-        job, instance, tags={**tags, PROCESS_TAG: this_process()}, asset_selection=selected
+    return _run(partial(dg.execute_job, job, instance), assets, tags)
+
+
+def _run(execute: Callable[..., Result], assets: Iterable[str], tags: Mapping[str, str]) -> Result:
+    """Execute these assets in a run that names this process; an interruption is raised as such.
+
+    Dagster alone takes the interruption of one run for its failure, and whoever launches several would go on.
+    """
+    result = execute(
+        asset_selection=[dg.AssetKey(asset) for asset in assets], tags={**tags, PROCESS_TAG: this_process()}
     )
     if not result.success and any(map(_is_interruption, result.all_events)):
         raise KeyboardInterrupt
