@@ -14,6 +14,9 @@ from tests.services.postgres import PostgresServer
 from tests.services.s3 import S3Server
 
 SALT = "a secret of this test"
+LAST_NIGHT = "2026-10-24"
+# each row needs what another has made
+QUESTION = f"SELECT * FROM popularity_predictions WHERE day = '{LAST_NIGHT}' ORDER BY photo_id"
 
 Versions = dict[tuple[str, str], str]
 """The content version of each partition, by asset and partition."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from resources.catalog import Catalog
 from resources.environment import read_environment
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.deployed_site import Versions, deployed_site, versions
+from tests.end_to_end.deployed_site import QUESTION, Versions, deployed_site, versions
 from tests.services.clock import Clock, jumping_clock
 from tests.services.one_machine import OneMachine, one_machine
 from tests.services.postgres import FAST, PostgresServer, running_server, server_binaries
@@ -31,10 +29,6 @@ from tests.services.unsteady import Weather, unsteady
 # a server that is to lose nothing at a crash
 DURABLE = {**FAST, "synchronous_commit": "on"}
 DISK_MEGABYTES = 24
-LAST_NIGHT = "2026-10-24"
-# each needs what another has made
-QUESTION = f"SELECT * FROM popularity_predictions WHERE day = '{LAST_NIGHT}' ORDER BY photo_id"
-WORKER = "multiprocessing.spawn"
 
 
 @dataclass
@@ -68,22 +62,6 @@ class DisturbedNight:
     def is_at_work(self) -> bool:
         """Whether a run has begun."""
         return bool(self.in_flight(dg.DagsterRunStatus.STARTED))
-
-    def kill(self, unit: str) -> None:
-        """End a unit, and all that it has started, at once; systemd starts it again."""
-        self.machine.end(unit, signal.SIGKILL)
-        self.machine.start(unit)
-
-    def kill_a_worker(self) -> None:
-        """End the process of a run at once."""
-        code = self.machine.children(self.machine.processes["code"].pid)
-        workers = [pid for pid, command in code.items() if WORKER in command]
-        os.kill(workers[-1], signal.SIGKILL)
-
-    def restart_postgres(self, how: signal.Signals) -> None:
-        """See `PostgresServer.stop`."""
-        self.postgres.stop(how)
-        self.postgres.start()
 
     def run_through(
         self, faults: dict[int, list[Callable[[DisturbedNight], object]]], *, seconds: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 
@@ -11,6 +10,14 @@ import pytest
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.deployed_site import embedded_run
 from tests.end_to_end.disturbed_night import DisturbedNight, disturbed_night
+from tests.end_to_end.faults import (
+    code_server_killed,
+    daemon_killed,
+    postgres_crashes,
+    postgres_restarted,
+    webserver_killed,
+    worker_killed,
+)
 from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
@@ -24,30 +31,6 @@ SECONDS_WITHOUT_ROOM = 10
 def embedded(small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The same site after an embedded run."""
     return embedded_run(small_site, tmp_path_factory.mktemp("embedded") / "home")
-
-
-def worker_killed(night: DisturbedNight) -> None:
-    night.kill_a_worker()
-
-
-def postgres_crashes(night: DisturbedNight) -> None:
-    night.restart_postgres(signal.SIGQUIT)
-
-
-def postgres_restarted(night: DisturbedNight) -> None:
-    night.restart_postgres(signal.SIGINT)
-
-
-def code_server_killed(night: DisturbedNight) -> None:
-    night.kill("code")
-
-
-def daemon_killed(night: DisturbedNight) -> None:
-    night.kill("daemon")
-
-
-def webserver_killed(night: DisturbedNight) -> None:
-    night.kill("webserver")
 
 
 def disk_full_for_a_while(night: DisturbedNight) -> None:

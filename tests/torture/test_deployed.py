@@ -11,7 +11,7 @@ from resources.environment import read_environment
 from resources.identity import LOOKS
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.deployed_site import deployed_site, versions
+from tests.end_to_end.deployed_site import QUESTION, deployed_site, versions
 from tests.end_to_end.test_environments import VERSIONS, copy_database, succeeded
 from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import DEPLOYMENT, one_machine
@@ -21,9 +21,6 @@ from tests.services.s3 import S3Server, enforcing_server
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
 BUCKET = "everything"
-LAST_NIGHT = "2026-10-24"
-# each needs what another has made
-QUESTION = f"SELECT * FROM popularity_predictions WHERE day = '{LAST_NIGHT}' ORDER BY photo_id"
 SECONDS_FOR_A_NIGHT = 420
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.disturbed_night import DisturbedNight, disturbed_night
+from tests.end_to_end.faults import (
+    Fault,
+    code_server_killed,
+    daemon_killed,
+    postgres_crashes,
+    webserver_killed,
+    worker_killed,
+)
 from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
@@ -19,26 +25,6 @@ SECONDS_FOR_A_NIGHT = 900
 # longer than any client of PostgreSQL here tries again
 SECONDS_AWAY = 75
 SECONDS_BACK = 60
-
-
-def worker_killed(night: DisturbedNight) -> None:
-    night.kill_a_worker()
-
-
-def code_server_killed(night: DisturbedNight) -> None:
-    night.kill("code")
-
-
-def daemon_killed(night: DisturbedNight) -> None:
-    night.kill("daemon")
-
-
-def webserver_killed(night: DisturbedNight) -> None:
-    night.kill("webserver")
-
-
-def postgres_crashes(night: DisturbedNight) -> None:
-    night.restart_postgres(signal.SIGQUIT)
 
 
 def postgres_away(night: DisturbedNight) -> None:
@@ -95,7 +81,7 @@ def nothing(night: DisturbedNight) -> None:
     ],
 )
 def test_a_night_with_one_fault_makes_the_same_once(
-    fault: Callable[[DisturbedNight], object],
+    fault: Fault,
     embedded: CommandLine,
     small_site: Path,
     tmp_path: Path,
