@@ -5,15 +5,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from resources.environment import read_environment
+from resources.identity import LOOKS
 from tests.end_to_end.command_line import CommandLine
+from tests.end_to_end.dagster_ui import wait_for
 from tests.end_to_end.test_environments import VERSIONS, copy_database, succeeded
+from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import variables_of_the_example
 from tests.services.postgres import PostgresServer
-from tests.services.s3 import S3Server
+from tests.services.s3 import S3Server, enforcing_server
 
-SALT = "a secret of this test"
+BUCKET, SALT = "everything", "a secret of this test"
 LAST_NIGHT = "2026-10-24"
 # each row needs what another has made
 QUESTION = f"SELECT * FROM popularity_predictions WHERE day = '{LAST_NIGHT}' ORDER BY photo_id"
@@ -26,6 +31,15 @@ def versions(command_line: CommandLine, variables: Mapping[str, str]) -> Version
     """What the catalog has now."""
     rows = command_line.query(VERSIONS, **variables)
     return {(row["asset"], row["partition"]): row["content_version"] for row in rows}
+
+
+def wait_for_versions(
+    wanted: Versions, command_line: CommandLine, variables: Mapping[str, str], *, seconds: float
+) -> None:
+    """Return once the night has made them all."""
+    wait_for(
+        lambda: wanted.items() <= versions(command_line, variables).items(), "the night", seconds=seconds
+    )
 
 
 def embedded_run(site: Path, home: Path, **variables: str) -> CommandLine:
@@ -67,3 +81,33 @@ def deployed_site(
     finally:
         for url in databases.values():
             postgres.drop(url)
+
+
+@dataclass(frozen=True)
+class RestrictedSite:
+    """A deployed site whose servers refuse each task whatever it has no right to."""
+
+    everybodys: Mapping[str, str]
+    by_task: Mapping[str, Mapping[str, str]]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of what looks at the sources; the tasks' own lies in the folder of credentials."""
+        return {**self.everybodys, **self.by_task[LOOKS]}
+
+
+@contextmanager
+def restricted_site(
+    site: Path, folder: Path, embedded: CommandLine, *, postgres: PostgresServer
+) -> Iterator[RestrictedSite]:
+    """A `deployed_site` with a role and a user for each task, on an S3 server of its own."""
+    with enforcing_server(folder / "s3.log") as (s3, enforce):
+        s3.client().create_bucket(Bucket=BUCKET)
+        with deployed_site(site, folder, embedded, s3=s3, bucket=BUCKET, postgres=postgres) as everybodys:
+            everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(folder / "credentials")
+            production = read_environment(everybodys)
+            by_task = credentials_of_tasks(production, s3)
+            write_credentials(folder / "credentials", by_task)
+            enforce()
+            yield RestrictedSite(everybodys, by_task)
+            drop_roles(production)

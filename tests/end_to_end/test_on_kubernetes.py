@@ -20,21 +20,17 @@ from photo_popularity.deployment.tasks import tasks
 from resources.environment import PREFIX, Environment, read_environment
 from resources.identity import LOOKS, STARTS, account_of, namespace_of, secret_of
 from tests.end_to_end.command_line import CommandLine
-from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.deployed_site import deployed_site, embedded_run, versions
-from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
+from tests.end_to_end.deployed_site import embedded_run, restricted_site, versions, wait_for_versions
 from tests.services.kubernetes_api.objects import PODS, ROLES
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
 from tests.services.kubernetes_dagster import CHECKOUT, process, program
 from tests.services.ports import HOST, accepts, free_port, wait_until
 from tests.services.postgres import PostgresServer
-from tests.services.s3 import enforcing_server
 
 pytest.importorskip("dagster_k8s")
 pytest.importorskip("celpy")
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
-BUCKET = "everything"
 SECONDS_FOR_A_NIGHT = 540
 DEPLOY = CHECKOUT / "deploy"
 IMAGE = "photo-popularity:test"
@@ -132,44 +128,31 @@ def cluster(
 ) -> Iterator[Cluster]:
     """Servers that refuse each task whatever it has no right to, and a cluster that does so too."""
     tmp_path = tmp_path_factory.mktemp("cluster")
-    with enforcing_server(tmp_path / "s3.log") as (s3, enforce):
-        s3.client().create_bucket(Bucket=BUCKET)
-        with deployed_site(
-            small_site, tmp_path, embedded, s3=s3, bucket=BUCKET, postgres=postgres_server
-        ) as everybodys:
-            everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(tmp_path / "credentials")
-            production = read_environment(everybodys)
-            by_task = credentials_of_tasks(production, s3)
-            write_credentials(tmp_path / "credentials", by_task)
-            home = tmp_path / "dagster"
-            home.mkdir()
-            instance = instance_of(home, everybodys["DAGSTER_POSTGRES_URL"])
-            (home / "dagster.yaml").write_text(json.dumps(instance))
-            secrets = {f"{PREFIX}{name.upper()}" for name in SECRET_SETTINGS} | set(by_task[LOOKS])
-            shared = {name: value for name, value in everybodys.items() if name not in secrets}
-            shared |= {
-                "PYTHONPATH": str(CHECKOUT),
-                "DAGSTER_K8S_PIPELINE_RUN_NAMESPACE": namespace_of(production),
-            }
-            # what the image and the chart set for every container, and no secret
-            with kubernetes_api(shared) as api:
-                apply(api, production, by_task)
-                enforce()
-                with servers(tmp_path, api, production, shared, by_task[LOOKS]):
-                    command_line = CommandLine(tmp_path / "home")
-                    yield Cluster(api, production, everybodys | by_task[LOOKS], command_line)
-            drop_roles(production)
+    with restricted_site(small_site, tmp_path, embedded, postgres=postgres_server) as restricted:
+        production = read_environment(restricted.everybodys)
+        home = tmp_path / "dagster"
+        home.mkdir()
+        instance = instance_of(home, restricted.everybodys["DAGSTER_POSTGRES_URL"])
+        (home / "dagster.yaml").write_text(json.dumps(instance))
+        of_looks = restricted.by_task[LOOKS]
+        secrets = {f"{PREFIX}{name.upper()}" for name in SECRET_SETTINGS} | set(of_looks)
+        # what the image and the chart set for every container, and no secret
+        shared = {name: value for name, value in restricted.everybodys.items() if name not in secrets}
+        shared |= {
+            "PYTHONPATH": str(CHECKOUT),
+            "DAGSTER_K8S_PIPELINE_RUN_NAMESPACE": namespace_of(production),
+        }
+        with kubernetes_api(shared) as api:
+            apply(api, production, restricted.by_task)
+            with servers(tmp_path, api, production, shared, of_looks):
+                yield Cluster(api, production, restricted.variables, CommandLine(tmp_path / "home"))
 
 
 def test_the_night_is_done_by_pods_that_have_the_rights_of_their_tasks_alone(
     embedded: CommandLine, cluster: Cluster
 ) -> None:
     wanted = versions(embedded, {})
-    wait_for(
-        lambda: wanted.items() <= versions(cluster.command_line, cluster.variables).items(),
-        "the night",
-        seconds=SECONDS_FOR_A_NIGHT,
-    )
+    wait_for_versions(wanted, cluster.command_line, cluster.variables, seconds=SECONDS_FOR_A_NIGHT)
     pods = cluster.api.items(PODS, namespace_of(cluster.environment))
     accounts: dict[str, set[str]] = {}
     for pod in pods:

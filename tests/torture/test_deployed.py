@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from resources.environment import read_environment
-from resources.identity import LOOKS
 from tests.end_to_end.command_line import CommandLine
-from tests.end_to_end.dagster_ui import wait_for
-from tests.end_to_end.deployed_site import QUESTION, deployed_site, versions
+from tests.end_to_end.deployed_site import (
+    QUESTION,
+    deployed_site,
+    restricted_site,
+    versions,
+    wait_for_versions,
+)
 from tests.end_to_end.test_environments import VERSIONS, copy_database, succeeded
-from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import DEPLOYMENT, one_machine
 from tests.services.postgres import PostgresServer
-from tests.services.s3 import S3Server, enforcing_server
+from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
-BUCKET = "everything"
 SECONDS_FOR_A_NIGHT = 420
 
 
@@ -46,11 +47,7 @@ def test_the_night_runs_by_itself_and_makes_what_the_embedded_run_makes(
     deployed, wanted = CommandLine(tmp_path / "home"), versions(embedded, {})
     beside = sorted(DEPLOYMENT.rglob("*"))
     with one_machine(tmp_path, ordinary):
-        wait_for(
-            lambda: wanted.items() <= versions(deployed, ordinary).items(),
-            "the night",
-            seconds=SECONDS_FOR_A_NIGHT,
-        )
+        wait_for_versions(wanted, deployed, ordinary, seconds=SECONDS_FOR_A_NIGHT)
         assert deployed.query(QUESTION, **ordinary) == embedded.query(QUESTION)
     assert sorted(DEPLOYMENT.rglob("*")) == beside
     # of days that the site does not know there is nothing but their emptiness
@@ -63,18 +60,8 @@ def restricted(
     embedded: CommandLine, small_site: Path, tmp_path: Path, postgres_server: PostgresServer
 ) -> Iterator[dict[str, str]]:
     """The environment of a production on servers that refuse each task whatever it has no right to."""
-    with enforcing_server(tmp_path / "s3.log") as (s3, enforce):
-        s3.client().create_bucket(Bucket=BUCKET)
-        with deployed_site(
-            small_site, tmp_path, embedded, s3=s3, bucket=BUCKET, postgres=postgres_server
-        ) as everybodys:
-            everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(tmp_path / "credentials")
-            production = read_environment(everybodys)
-            by_task = credentials_of_tasks(production, s3)
-            write_credentials(tmp_path / "credentials", by_task)
-            enforce()
-            yield everybodys | by_task[LOOKS]
-            drop_roles(production)
+    with restricted_site(small_site, tmp_path, embedded, postgres=postgres_server) as restricted:
+        yield restricted.variables
 
 
 def test_the_night_is_done_by_tasks_that_have_their_own_rights_alone(
@@ -82,11 +69,7 @@ def test_the_night_is_done_by_tasks_that_have_their_own_rights_alone(
 ) -> None:
     deployed, wanted = CommandLine(tmp_path / "home"), versions(embedded, {})
     with one_machine(tmp_path, restricted):
-        wait_for(
-            lambda: wanted.items() <= versions(deployed, restricted).items(),
-            "the night",
-            seconds=SECONDS_FOR_A_NIGHT,
-        )
+        wait_for_versions(wanted, deployed, restricted, seconds=SECONDS_FOR_A_NIGHT)
 
 
 def test_sources_and_storage_on_servers_give_the_versions_of_the_embedded_run(
