@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from photo_popularity.jobs import NIGHTLY_JOB
-from tests.services.one_machine import DEPLOYMENT, OneMachine, variables_of_the_example
+from tests.services.one_machine import DEPLOYMENT, one_machine, variables_of_the_example
 from tests.services.postgres import PostgresServer
 
 BACKFILL_TAG, ASSET = "dagster/backfill", "photo_metadata"
@@ -119,9 +119,10 @@ def measure_queue(
         "PHOTO_POPULARITY_DATA_SINCE": first.isoformat(),
     }
     days = [first + timedelta(days=place) for place in range(runs)]
+    (folder / "home").mkdir(parents=True)
     engine = sa.create_engine(dagster)
     try:
-        with started(OneMachine(folder, variables), "code", "webserver") as machine:
+        with one_machine(folder, variables, ["code", "webserver"]) as machine:
             began = time.monotonic()
             of_backfills = launch(machine.address, days)
             seconds_to_queue = time.monotonic() - began
@@ -153,19 +154,6 @@ def measure_queue(
         list(times.values()),
         [times[run] for run in of_backfills if run in times],
     )
-
-
-@contextmanager
-def started(machine: OneMachine, *units: str) -> Iterator[OneMachine]:
-    """The units started, and ended again with whatever was started beside them."""
-    (machine.folder / "home").mkdir(parents=True)
-    try:
-        for unit in units:
-            machine.start(unit)
-        yield machine
-    finally:
-        for name in reversed(list(machine.processes)):
-            machine.end(name)
 
 
 def launch(address: str, days: Sequence[date]) -> set[str]:

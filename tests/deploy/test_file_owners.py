@@ -58,6 +58,7 @@ AS_SYSTEMD = (
     "--no-new-privs",
 )
 DONE, REFUSED = "done", "refused"
+Calls = list[Callable[[], object]]
 NO_COMPUTE_LOGS = """
 compute_logs:
   module: dagster.core.storage.noop_compute_log_manager
@@ -82,6 +83,14 @@ def environment(name: str, home: Path, user: str = "ann") -> Environment:
 
 def found(may: bool) -> str:
     return DONE if may else REFUSED
+
+
+def outcomes_at_assets(user: TaskUser, attempts: Callable[[str], Calls]) -> dict[str, list[str]]:
+    """What comes of the attempts of a user at each asset."""
+    answers: dict[str, list[str]] = as_user(
+        user, lambda: {asset: outcomes(attempts(asset)) for asset in ASSETS}
+    )
+    return answers
 
 
 @dataclass(frozen=True)
@@ -126,22 +135,16 @@ def test_a_task_reads_its_inputs_and_writes_its_outputs_and_nothing_else(
 ) -> None:
     storage, root = machine.storage(name), Path(machine.environments[name].storage_root)
 
-    def attempts() -> list[list[str]]:
+    def attempts(asset: str) -> Calls:
         return [
-            outcomes(
-                [
-                    partial(storage.read, f"{asset}/day/x.parquet"),
-                    partial(storage.write, f"{asset}/day/by-{task.name}", b"rows"),
-                    partial(storage.write, f"{asset}/by-{task.name}/x.parquet", b"rows"),
-                    partial((root / asset / "day" / "x.parquet").open, "ab"),
-                    partial((root / asset / "day" / "x.parquet").chmod, 0o640),
-                ]
-            )
-            for asset in ASSETS
+            partial(storage.read, f"{asset}/day/x.parquet"),
+            partial(storage.write, f"{asset}/day/by-{task.name}", b"rows"),
+            partial(storage.write, f"{asset}/by-{task.name}/x.parquet", b"rows"),
+            partial((root / asset / "day" / "x.parquet").open, "ab"),
+            partial((root / asset / "day" / "x.parquet").chmod, 0o640),
         ]
 
-    answers = as_user(machine.user(name, task), attempts)
-    for asset, (read, *written) in zip(ASSETS, answers, strict=True):
+    for asset, (read, *written) in outcomes_at_assets(machine.user(name, task), attempts).items():
         assert (asset, read) == (asset, found(asset in task.reads | task.files))
         assert (asset, set(written)) == (asset, {found(asset in task.files)})
 
@@ -153,7 +156,7 @@ def test_a_task_removes_nothing_of_others_and_makes_no_room_of_its_own(
 ) -> None:
     storage, root = machine.storage(name), Path(machine.environments[name].storage_root)
     others = [root / asset / "day" / "x.parquet" for asset in ASSETS if asset not in task.files]
-    calls: list[Callable[[], object]] = [path.unlink for path in others]
+    calls: Calls = [path.unlink for path in others]
     calls += [lambda: list(root.iterdir()), lambda: storage.write("another/x", b"rows"), root.rmdir]
     assert set(as_user(machine.user(name, task), lambda: outcomes(calls))) == {REFUSED}
     assert all(path.exists() for path in others)
@@ -175,7 +178,7 @@ def test_a_task_reads_only_its_sources_and_changes_none(machine: Machine, name: 
     home = machine.environments[name].home
     for source, folder in SOURCES.items():
         its = home.parent / folder
-        calls: list[Callable[[], object]] = [(its / "x").read_bytes, (its / "x").unlink, (its / "y").touch]
+        calls: Calls = [(its / "x").read_bytes, (its / "x").unlink, (its / "y").touch]
         answers = as_user(machine.user(name, task), partial(outcomes, calls))
         assert (source, answers) == (source, [found(source in task.sources), REFUSED, REFUSED])
 
@@ -186,20 +189,14 @@ def test_staging_reads_of_production_what_the_same_task_reads_and_writes_nothing
 ) -> None:
     production = machine.storage("production")
 
-    def attempts() -> list[list[str]]:
+    def attempts(asset: str) -> Calls:
         return [
-            outcomes(
-                [
-                    partial(production.read, f"{asset}/day/x.parquet"),
-                    partial(production.write, f"{asset}/day/x.parquet", b"other rows"),
-                    partial(production.write, f"{asset}/new/x.parquet", b"rows"),
-                ]
-            )
-            for asset in ASSETS
+            partial(production.read, f"{asset}/day/x.parquet"),
+            partial(production.write, f"{asset}/day/x.parquet", b"other rows"),
+            partial(production.write, f"{asset}/new/x.parquet", b"rows"),
         ]
 
-    answers = as_user(machine.user("staging", task), attempts)
-    for asset, (read, *written) in zip(ASSETS, answers, strict=True):
+    for asset, (read, *written) in outcomes_at_assets(machine.user("staging", task), attempts).items():
         assert (asset, read) == (asset, found(asset in task.reads | task.files))
         assert (asset, set(written)) == (asset, {REFUSED})
 
@@ -209,7 +206,7 @@ def test_production_knows_nothing_of_staging(machine: Machine, task: Task) -> No
     if task.name == LOOKS:
         pytest.skip("one service starts the runs of both")
     staging = machine.storage("staging")
-    calls: list[Callable[[], object]] = [partial(staging.read, f"{asset}/day/x.parquet") for asset in ASSETS]
+    calls: Calls = [partial(staging.read, f"{asset}/day/x.parquet") for asset in ASSETS]
     calls += [partial(staging.write, f"{asset}/new/x.parquet", b"rows") for asset in ASSETS]
     assert set(as_user(machine.user("production", task), lambda: outcomes(calls))) == {REFUSED}
 
@@ -245,7 +242,7 @@ def test_all_tasks_add_to_the_log_that_a_run_has_begun_and_cannot_do_more(
     service = machine.user("production", tasks()[-1])
     as_user(service, lambda: share_log(production, task.name))
     as_user(service, lambda: tell("the run"))
-    calls: list[Callable[[], object]] = [
+    calls: Calls = [
         lambda: tell("the step"),
         lambda: tell("the step", run_id="another"),
         log.read_text,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from configparser import ConfigParser
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -129,11 +129,13 @@ def variables_of_the_example() -> dict[str, str]:
 
 
 @contextmanager
-def one_machine(folder: Path, variables: Mapping[str, str]) -> Iterator[OneMachine]:
-    """All units started, the code location first; ended again at the end."""
+def one_machine(
+    folder: Path, variables: Mapping[str, str], units: Iterable[str] = UNITS
+) -> Iterator[OneMachine]:
+    """The units started, all of them with the code location first, and ended again with whatever was started beside them."""
     machine = OneMachine(folder, variables)
     try:
-        for unit in UNITS:
+        for unit in units:
             machine.start(unit)
         yield machine
     finally:
