@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEvent, Executor
+from dagster import DagsterEvent
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
-    StepDelegatingExecutor,
     StepHandler,
     StepHandlerContext,
 )
@@ -29,10 +28,9 @@ from urllib3.exceptions import HTTPError
 
 from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
 from resources.pod_reasons import is_disrupted, reason_of
-from resources.step_delegation import ReasonedExecutor, attempts_of, end, has_ended, step_of
+from resources.step_delegation import attempts_of, end, has_ended, step_of
 
 START_SECONDS = 600.0
-CHECK_SECONDS = 5
 SECONDS_TO_REPORT = 4
 
 
@@ -169,23 +167,3 @@ def step_pods(launcher: K8sRunLauncher) -> WatchedStepHandler:
         kubeconfig_file=launcher.kubeconfig_file,
     )
     return WatchedStepHandler(inner)
-
-
-def watched(executor: Executor, start_seconds: float = START_SECONDS) -> StepDelegatingExecutor:
-    """What `k8s_job_executor` makes, with a handler that looks after its Jobs, and looks more often."""
-    if not isinstance(executor, StepDelegatingExecutor):
-        raise TypeError(f"watched() takes what k8s_job_executor makes, not a {type(executor).__name__}.")
-    inner = executor._step_handler
-    if not isinstance(inner, K8sStepHandler):
-        raise TypeError(f"watched() takes what k8s_job_executor makes, not an executor with a {inner.name}.")
-    handler = WatchedStepHandler(inner, start_seconds)
-    return ReasonedExecutor(
-        handler,
-        handler,
-        retries=executor.retries,
-        check_step_health_interval_seconds=CHECK_SECONDS,
-        max_concurrent=executor._max_concurrent,
-        tag_concurrency_limits=executor._tag_concurrency_limits,
-        should_verify_step=executor._should_verify_step,
-        step_dependency_config=executor.step_dependency_config,
-    )

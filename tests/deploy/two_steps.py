@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.executor.step_delegating import StepDelegatingExecutor
 from dagster_k8s import k8s_job_executor
+from dagster_k8s.executor import K8sStepHandler
 
-from resources.kubernetes_steps import watched
+from photo_popularity.executor import SECONDS_BETWEEN_CHECKS
+from resources.kubernetes_steps import WatchedStepHandler
+from resources.step_delegation import ReasonedExecutor
 
 # what a test is ready to wait for a pod that never comes
 START_SECONDS = 20
@@ -47,10 +51,20 @@ SCHEMA: Any = k8s_job_executor.config_schema
 
 @dg.executor(name="watched", config_schema=SCHEMA, requirements=dg.multiple_process_executor_requirements())
 def watched_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
-    """Dagster's executor of Kubernetes Jobs, watched."""
+    """What `k8s_job_executor` makes, with a handler that looks after its Jobs, and looks more often."""
     create = k8s_job_executor.executor_creation_fn
     assert create is not None
-    return watched(create(init_context), START_SECONDS)
+    executor = create(init_context)
+    assert isinstance(executor, StepDelegatingExecutor)
+    assert isinstance(executor._step_handler, K8sStepHandler)
+    handler = WatchedStepHandler(executor._step_handler, START_SECONDS)
+    return ReasonedExecutor(
+        handler,
+        handler,
+        retries=executor.retries,
+        check_step_health_interval_seconds=SECONDS_BETWEEN_CHECKS,
+        should_verify_step=True,
+    )
 
 
 @dg.job(executor_def=k8s_job_executor)
