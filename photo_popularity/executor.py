@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
-    StepHandler,
     StepHandlerContext,
 )
 
 from resources.environment import Environment
 from resources.pods import POD_TAG
-from resources.step_delegation import ReasonedExecutor, step_of
+from resources.step_delegation import ReasonedExecutor, ReasonedStepHandler, step_of
 from resources.step_processes import StepProcesses
 
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_CHECKS = 0.5, 5
@@ -38,10 +36,8 @@ def build_executor(environment: Environment) -> dg.ExecutorDefinition:
         requirements=dg.multiple_process_executor_requirements(),
     )
     def each_step_as_its_task(context: dg.InitExecutorContext) -> ReasonedExecutor:
-        handler = ByWeight(StepProcesses(Path(folder)), _pods(context.instance))
         return ReasonedExecutor(
-            handler,
-            handler,
+            _step_handler(Path(folder), context.instance),
             retries=RetryMode.ENABLED,
             sleep_seconds=SECONDS_BETWEEN_LOOKS,
             check_step_health_interval_seconds=SECONDS_BETWEEN_CHECKS,
@@ -51,23 +47,23 @@ def build_executor(environment: Environment) -> dg.ExecutorDefinition:
     return each_step_as_its_task
 
 
-def _pods(instance: dg.DagsterInstance) -> Any:
-    """What launches steps as pods, where the instance launches runs as pods; else None."""
-    launcher = instance.run_launcher
+def _step_handler(credentials: Path, instance: dg.DagsterInstance) -> ReasonedStepHandler:
+    """Who starts steps: with pods for heavy ones where the instance launches runs as pods."""
+    processes, launcher = StepProcesses(credentials), instance.run_launcher
     if not any(base.__name__ == "K8sRunLauncher" for base in type(launcher).__mro__):
-        return None
+        return processes
     # an extra, which is there where it is needed
     from resources.kubernetes_steps import step_pods
 
-    return step_pods(launcher)  # type: ignore[arg-type]
+    return ByWeight(processes, step_pods(launcher))  # type: ignore[arg-type]
 
 
 @dataclass
-class ByWeight(StepHandler):
-    """Heavy steps as pods where there are such, all others as processes beside the run."""
+class ByWeight(ReasonedStepHandler):
+    """Heavy steps as pods, all others as processes beside the run."""
 
-    processes: StepProcesses
-    pods: Any = None
+    processes: ReasonedStepHandler
+    pods: ReasonedStepHandler
 
     @property
     def name(self) -> str:
@@ -76,11 +72,11 @@ class ByWeight(StepHandler):
 
     def may_pass(self, step_key: str) -> bool:
         """Whether the step was ended by what has nothing to do with it."""
-        return bool(self.pods and self.pods.may_pass(step_key))
+        return self.pods.may_pass(step_key)
 
     def why_interrupted(self, step_key: str) -> str | None:
         """Why the process of a step was told to end; None if nobody knows."""
-        return self.pods.why_interrupted(step_key) if self.pods else None
+        return self.pods.why_interrupted(step_key)
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Start the step where it belongs."""
@@ -94,7 +90,5 @@ class ByWeight(StepHandler):
         """End the step."""
         return self._handler(step_handler_context).terminate_step(step_handler_context)
 
-    def _handler(self, context: StepHandlerContext) -> StepHandler:
-        is_heavy = self.pods is not None and POD_TAG in context.step_tags[step_of(context)]
-        handler: StepHandler = self.pods if is_heavy else self.processes
-        return handler
+    def _handler(self, context: StepHandlerContext) -> ReasonedStepHandler:
+        return self.pods if POD_TAG in context.step_tags[step_of(context)] else self.processes

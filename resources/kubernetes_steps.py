@@ -15,7 +15,6 @@ from typing import Any
 from dagster import DagsterEvent
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
-    StepHandler,
     StepHandlerContext,
 )
 from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
@@ -28,14 +27,14 @@ from urllib3.exceptions import HTTPError
 
 from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
 from resources.pod_reasons import is_disrupted, reason_of
-from resources.step_delegation import attempts_of, end, has_ended, step_of
+from resources.step_delegation import ReasonedStepHandler, attempts_of, end, has_ended, step_of
 
 START_SECONDS = 600.0
 SECONDS_TO_REPORT = 4
 
 
 @dataclass
-class WatchedStepHandler(StepHandler):
+class WatchedStepHandler(ReasonedStepHandler):
     """Launches and ends steps as `inner` does, and knows of each whether it lives, and if not, why.
 
     A step whose pod does not run `start_seconds` after it was first looked for has failed, and its Job is deleted, so

@@ -6,7 +6,7 @@ What is used of Dagster's inner parts for it is used here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
@@ -19,16 +19,16 @@ ENDS = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEve
 INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
-class KnowsReasons(Protocol):
-    """A handler that can say more of its steps than that they have ended."""
+class ReasonedStepHandler(StepHandler):
+    """A handler that can say more of its steps than that they have ended, if it knows more."""
 
     def may_pass(self, step_key: str) -> bool:
         """Whether the step was ended by what has nothing to do with it, so that another attempt may come to its end."""
-        ...
+        return False
 
     def why_interrupted(self, step_key: str) -> str | None:
         """Why the process of a step was told to end; None if nobody knows."""
-        ...
+        return None
 
 
 class ReasonedExecutor(StepDelegatingExecutor):
@@ -37,9 +37,9 @@ class ReasonedExecutor(StepDelegatingExecutor):
     The process of a step knows no more than that it was told to end, and one that is gone cannot ask for another attempt.
     """
 
-    def __init__(self, handler: StepHandler, reasons: KnowsReasons, **options: Any) -> None:
+    def __init__(self, handler: ReasonedStepHandler, **options: Any) -> None:
         super().__init__(handler, **options)
-        self._reasons = reasons
+        self._reasons = handler
 
     def _pop_events(
         self, instance: DagsterInstance, run_id: str, seen_storage_ids: set[int]

@@ -20,7 +20,6 @@ import dagster as dg
 from dagster._core.events import EngineEventData
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
-    StepHandler,
     StepHandlerContext,
 )
 from dagster_shared.error import SerializableErrorInfo
@@ -30,7 +29,7 @@ from resources.environment import Environment, read_environment
 from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
 from resources.run_logs import share_log
-from resources.step_delegation import attempts_of, end, has_ended, step_of
+from resources.step_delegation import ReasonedStepHandler, attempts_of, end, has_ended, step_of
 from resources.task_users import USER_FILE, TaskUser, become, check_may_become, user_in
 
 SECONDS_TO_END = 30
@@ -40,7 +39,7 @@ PARENT_DEATH_SIGNAL = 1
 
 
 @dataclass
-class StepProcesses(StepHandler):
+class StepProcesses(ReasonedStepHandler):
     """Starts each step as a process whose environment has the credentials of its task.
 
     `credentials` is a folder with one folder a task, `<task>-credentials`, that holds a file for each variable: what

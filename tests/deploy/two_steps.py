@@ -60,7 +60,6 @@ def watched_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
     handler = WatchedStepHandler(executor._step_handler, START_SECONDS)
     return ReasonedExecutor(
         handler,
-        handler,
         retries=executor.retries,
         check_step_health_interval_seconds=SECONDS_BETWEEN_CHECKS,
         should_verify_step=True,
