@@ -21,13 +21,12 @@ from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnreco
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.executor import K8sStepHandler
 from dagster_k8s.launcher import K8sRunLauncher
-from dagster_shared.error import SerializableErrorInfo
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
 from resources.pod_reasons import is_disrupted, reason_of
-from resources.step_delegation import ReasonedStepHandler, attempts_of, end, has_ended, step_of
+from resources.step_delegation import ReasonedStepHandler, attempts_of, fail, has_ended, step_of
 
 START_SECONDS = 600.0
 SECONDS_TO_REPORT = 4
@@ -62,14 +61,16 @@ class WatchedStepHandler(ReasonedStepHandler):
         self._jobs[step_key] = (name, namespace)
         if reason := self._dead.get((step_key, attempts_of(step_handler_context))):
             # a run worker that takes over would start the same attempt again, whose process would refuse to run
-            self._fail(step_handler_context, reason)
+            fail(step_handler_context, reason, may_pass=self.may_pass(step_key))
             return
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
             said = answer(error.k8s_api_exception)
-            self._fail(
-                step_handler_context, f"Kubernetes does not take Job {name} of step {step_key}: {said}"
+            fail(
+                step_handler_context,
+                f"Kubernetes does not take Job {name} of step {step_key}: {said}",
+                may_pass=self.may_pass(step_key),
             )
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
@@ -112,11 +113,6 @@ class WatchedStepHandler(ReasonedStepHandler):
         if job is None:
             return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
         return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
-
-    def _fail(self, context: StepHandlerContext, reason: str) -> None:
-        step_key = step_of(context)
-        error = SerializableErrorInfo(reason, [], None)
-        end(context.get_step_context(step_key), error, attempts_of(context), may_pass=self.may_pass(step_key))
 
     def _wrong(self, job: Job) -> str | None:
         """What is wrong with a step's Job; None while all may be well."""

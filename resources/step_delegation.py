@@ -76,6 +76,12 @@ def end(step: Any, error: SerializableErrorInfo, attempts: int, *, may_pass: boo
     return DagsterEvent.step_retry_event(step, StepRetryData(error, pause))  # type: ignore[no-untyped-call]
 
 
+def fail(context: StepHandlerContext, reason: str, *, may_pass: bool = False) -> None:
+    """End the attempt of a step that its handler has not started, with the reason."""
+    step = context.get_step_context(step_of(context))
+    end(step, SerializableErrorInfo(reason, [], None), attempts_of(context), may_pass=may_pass)
+
+
 def step_of(context: StepHandlerContext) -> str:
     """The key of the one step that a handler is asked about."""
     (step_key,) = context.execute_step_args.step_keys_to_execute or [""]

@@ -22,14 +22,13 @@ from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepHandlerContext,
 )
-from dagster_shared.error import SerializableErrorInfo
 
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment, read_environment
 from resources.identity import secret_of
 from resources.pipeline import STEP_TAG
 from resources.run_logs import share_log
-from resources.step_delegation import ReasonedStepHandler, attempts_of, end, has_ended, step_of
+from resources.step_delegation import ReasonedStepHandler, fail, has_ended, step_of
 from resources.task_users import USER_FILE, TaskUser, become, check_may_become, user_in
 
 SECONDS_TO_END = 30
@@ -73,8 +72,7 @@ class StepProcesses(ReasonedStepHandler):
                 check_may_become(user)
                 variables |= _of_the_user(user, environment)
         except InputError as error:
-            why = SerializableErrorInfo(str(error), [], None)
-            end(context, why, attempts_of(step_handler_context), may_pass=False)
+            fail(step_handler_context, str(error))
             return
         if environment:
             try:
