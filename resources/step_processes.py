@@ -18,6 +18,7 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.events import EngineEventData
+from dagster._core.execution.context.system import IStepContext
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepHandlerContext,
@@ -60,30 +61,20 @@ class StepProcesses(ReasonedStepHandler):
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         """Start the step's process; a step of whose task nothing is known, or whose user it cannot become, fails."""
         step = step_of(step_handler_context)
-        task, context = (
-            step_handler_context.step_tags[step][STEP_TAG],
-            step_handler_context.get_step_context(step),
-        )
+        task = str(step_handler_context.step_tags[step][STEP_TAG])
+        context = step_handler_context.get_step_context(step)
         try:
-            variables = self._variables_of(str(task))
-            user = user_in(self.credentials / secret_of(str(task)))
-            environment = read_environment(variables) if user else None
-            if user and environment:
-                check_may_become(user)
-                variables |= _of_the_user(user, environment)
+            variables = self._variables_of(task)
+            user = user_in(self.credentials / secret_of(task))
+            if user:
+                variables |= _ready_for(user, read_environment(variables), context)
         except InputError as error:
             fail(step_handler_context, str(error))
             return
-        if environment:
-            try:
-                share_log(environment, step_handler_context.dagster_run.run_id)
-            except OSError as error:
-                # it may be the disk that is full, which does not keep the step from its work
-                context.log.warning(f"the log lacks what {step} says: {error}")
         yield dg.DagsterEvent.step_worker_starting(
             context,
             message=f"Starting a process for {step} with the credentials of {task}{f' as {user.name}' if user else ''}.",
-            metadata={"task": dg.MetadataValue.text(str(task))},
+            metadata={"task": dg.MetadataValue.text(task)},
         )
         command = step_handler_context.execute_step_args.get_command_args()
         process = self._server.Process(target=work, args=(command, variables, user), name=step)
@@ -155,13 +146,19 @@ def work(command: Sequence[str], variables: Mapping[str, str], user: TaskUser | 
         atexit._run_exitfuncs()
 
 
-def _of_the_user(user: TaskUser, environment: Environment) -> dict[str, str]:
-    """The variables that go with a user; InputError for a catalog that users cannot share."""
+def _ready_for(user: TaskUser, environment: Environment, context: IStepContext) -> dict[str, str]:
+    """The variables that go with a user, who may add to the run's log from now on; InputError where no step can work as them."""
+    check_may_become(user)
     if environment.catalog_schema is None:
         raise InputError(
             f"the catalog is a SQLite file, which {user.name} cannot share with other users; "
             "set PHOTO_POPULARITY_CATALOG to a PostgreSQL URL"
         )
+    try:
+        share_log(environment, context.run_id)
+    except OSError as error:
+        # it may be the disk that is full, which does not keep the step from its work
+        context.log.warning(f"the log lacks what {context.step.key} says: {error}")
     # whose installation it is must not change with who works on it
     return {"PHOTO_POPULARITY_USER": environment.user, "HOME": user.home}
 
