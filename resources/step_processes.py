@@ -10,7 +10,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -77,6 +78,9 @@ class StepProcesses(ReasonedStepHandler):
             metadata={"task": dg.MetadataValue.text(task)},
         )
         command = step_handler_context.execute_step_args.get_command_args()
+        # what a process is started with it and its forks can always read again, whatever they set later
+        with without(self._everybodys()):
+            forkserver.ensure_running()
         process = self._server.Process(target=work, args=(command, variables, user), name=step)
         process.start()
         self._started[step] = process
@@ -119,9 +123,23 @@ class StepProcesses(ReasonedStepHandler):
             raise InputError(
                 f"{folder}: the task {task} has no credentials here; give it a file for each variable"
             )
-        everybodys = {file.name for file in self.credentials.glob("*/*")}
+        everybodys = self._everybodys()
         inherited = {name: value for name, value in os.environ.items() if name not in everybodys}
         return inherited | {file.name: file.read_text().strip() for file in files if file.name != USER_FILE}
+
+    def _everybodys(self) -> set[str]:
+        """The names of all variables that are credentials of some task."""
+        return {file.name for file in self.credentials.glob("*/*")}
+
+
+@contextmanager
+def without(names: Set[str]) -> Iterator[None]:
+    """Have the environment of this process lack these variables for a moment."""
+    kept = {name: os.environ.pop(name) for name in names & os.environ.keys()}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def work(command: Sequence[str], variables: Mapping[str, str], user: TaskUser | None = None) -> None:

@@ -1,7 +1,9 @@
 """Jobs of one step that works as the user of the task `log_signals`: one tells what it may do, one waits to be ended."""
 
+import ctypes
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from resources.pipeline import STEP_TAG
 from resources.storage import FileStorage
 
 TASK = "log_signals"
+# the pattern is nothing that it finds itself
+SECRET = rb"secret-of-[a-z]+"
 TOLD, STARTED = "log_signals/2026-01-01/told.parquet", "log_signals/started.parquet"
 
 
@@ -25,6 +29,17 @@ def refused(call: Callable[[], object]) -> bool:
     except PermissionError:
         return True
     return False
+
+
+def secrets_in_memory() -> list[str]:
+    """The secrets of the test in the memory of this process, which has that of the process that it was forked from."""
+    found: set[str] = set()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, rights, *_ = line.split()
+        if rights.startswith("rw"):
+            first, end = (int(address, 16) for address in addresses.split("-"))
+            found |= {word.decode() for word in re.findall(SECRET, ctypes.string_at(first, end - first))}
+    return sorted(found)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={STEP_TAG: TASK})
@@ -44,6 +59,8 @@ def tell(context: dg.OpExecutionContext) -> None:
         "becomes_root": not refused(lambda: os.setuid(0)),
         "writes_anothers": not refused(lambda: storage.write("photo_content/x.parquet", b"rows")),
         "reads_credentials": not refused((credentials / "user").read_bytes),
+        "reads_the_runs_variables": not refused(Path(f"/proc/{os.getppid()}/environ").read_bytes),
+        "knows": secrets_in_memory(),
         "label": environment.label,
         "home": os.environ["HOME"],
     }

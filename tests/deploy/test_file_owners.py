@@ -358,12 +358,14 @@ def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
             "PHOTO_POPULARITY_CREDENTIALS": str(folder / "credentials"),
             "DAGSTER_HOME": str(dagster_home),
             "DAGSTER_POSTGRES_URL": databases[1],
+            "AWS_SECRET_ACCESS_KEY": "secret-of-service",
         }
         place = read_environment(variables)
         owners = plan(place)
         with made_for_real(owners):
             its = folder / "credentials" / secret_of(TASK)
             (its / "PHOTO_POPULARITY_CATALOG").write_text(databases[0])
+            (its / "AWS_SECRET_ACCESS_KEY").write_text("secret-of-task")
             shutil.chown(dagster_home, SERVICE)
             yield Installation(folder, variables, owners)
     for url in databases:
@@ -388,6 +390,8 @@ def test_a_step_works_as_its_tasks_user_and_has_no_way_back(installation: Instal
         "becomes_root": False,
         "writes_anothers": False,
         "reads_credentials": False,
+        "reads_the_runs_variables": False,
+        "knows": ["secret-of-task"],
         "label": place.label,
         "home": str(mine.home),
     }

@@ -129,6 +129,14 @@ def steps_at_work(process: int) -> set[int]:
     return at_work
 
 
+def environment_of(process: int) -> bytes:
+    """What a process was started with."""
+    try:
+        return Path(f"/proc/{process}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at the processes in /proc")
 def test_the_processes_of_steps_end_with_their_run_however_that_ends(
     ran_site: DagsterSite, credentials: Path
@@ -141,6 +149,8 @@ def test_the_processes_of_steps_end_with_their_run_however_that_ends(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started = descendants(launched.pid)
+        # what of a launcher's own variables any process of its user could look up
+        assert not [child for child in started if b"of the launcher" in environment_of(child)]
         # held, or it might come to its end by itself
         for step in steps_at_work(launched.pid):
             if descendants(step) == set():
