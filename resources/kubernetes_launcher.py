@@ -1,4 +1,7 @@
-"""The run launcher of a cluster: Dagster's own, which loses no run because Kubernetes's API is away, and gives true reasons."""
+"""The run launcher of a cluster: Dagster's own, which loses no run because Kubernetes's API is away, and gives true reasons.
+
+A run that it finds dead leaves no step at work.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from resources.kubernetes_jobs import failure, not_running, read_job
 
 PATIENCE_SECONDS = 900.0
 GONE = "could not be found"
+ALIVE = (WorkerStatus.RUNNING, WorkerStatus.SUCCESS)
+# how dagster-k8s labels the Jobs of steps
+STEPS = "app.kubernetes.io/component=step_worker"
 
 
 class PatientRunLauncher(K8sRunLauncher):
@@ -26,10 +32,15 @@ class PatientRunLauncher(K8sRunLauncher):
     _silent_since: float | None = None
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's pod works, as far as anybody can say."""
+        """Whether the run's pod works, as far as anybody can say; the steps of one that nobody takes over end with it.
+
+        Raises what Kubernetes answers if they cannot be ended now: the run is not to end before them.
+        """
         result: CheckRunHealthResult = super().check_run_worker_health(run)
         if result.status != WorkerStatus.UNKNOWN or GONE in (result.msg or ""):
             self._silent_since = None
+            if result.status not in ALIVE and not self._instance.run_will_resume(run.run_id):
+                self._end_steps(run)
             return result
         now = time.monotonic()
         self._silent_since = self._silent_since or now
@@ -37,6 +48,13 @@ class PatientRunLauncher(K8sRunLauncher):
             return result
         logging.getLogger(__name__).warning("Run %s is believed alive: %s", run.run_id, result.msg)
         return CheckRunHealthResult(WorkerStatus.RUNNING, result.msg)
+
+    def terminate(self, run_id: str) -> bool:
+        """Tell the run's pod to end, which ends its steps; of a dead one nobody else would."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            self.check_run_worker_health(run)
+        return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
 
     def get_run_worker_debug_info(
         self,
@@ -60,3 +78,18 @@ class PatientRunLauncher(K8sRunLauncher):
             # Dagster's own details cannot be told of a Job that its controller has not come to
             return reason
         return f"{reason}\n\n{super().get_run_worker_debug_info(run, include_container_logs)}"
+
+    def _end_steps(self, run: DagsterRun) -> None:
+        """Delete the Jobs of the run's steps that are at work; what has ended is kept for who looks into it."""
+        namespace = self.get_container_context_for_run(run).namespace
+        listed = self._api_client.batch_api.list_namespaced_job(
+            namespace, label_selector=f"{STEPS},dagster/run-id={run.run_id}"
+        )
+        for job in listed.items:
+            name = job.metadata.name
+            if job.status.succeeded or job.status.failed:
+                continue
+            if self._api_client.delete_job(job_name=name, namespace=namespace):
+                self._instance.report_engine_event(
+                    f"Job {name} was deleted, as the run's own pod is dead.", run
+                )

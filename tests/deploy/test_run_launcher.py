@@ -24,7 +24,9 @@ from tests.services.postgres import PostgresServer
 pytest.importorskip("dagster_k8s")
 pytestmark = pytest.mark.postgres
 
-LONG, START_TIMEOUT_SECONDS = 45.0, 30
+LONG, FOR_EVER, START_TIMEOUT_SECONDS = 45.0, 3600.0, 30
+# a run worker tells of a step's Job before it asks for it
+LAUNCH_SECONDS = 3.0
 WORKER = {"app.kubernetes.io/component": "run_worker"}
 HEAVY = {"dagster/op": "heavy"}
 
@@ -42,6 +44,7 @@ class Night:
     execution: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     no_pods_of: Mapping[str, str] | None = None
+    after_seconds: float = 0
 
 
 NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
@@ -60,8 +63,12 @@ NIGHTS = {
     "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG / 3),
     "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
-    "worker out of memory": Night("plain", "OOMKilled", WORKER, LAUNCHED, LONG),
-    "worker's node lost": Night("plain", "NodeLost", WORKER, LAUNCHED, LONG),
+    "worker out of memory": Night(
+        "plain", "OOMKilled", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
+    ),
+    "worker's node lost": Night(
+        "plain", "NodeLost", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
+    ),
     "worker without controller": Night("plain", no_pods_of=WORKER),
     "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
 }
@@ -105,7 +112,8 @@ def nights(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFac
             run_id = str(uuid.uuid4())
             labels = {"dagster/run-id": run_id, **night.of}
             if night.fault:
-                dagster.api.faults.order(PodFault(night.fault, labels, once_printed=night.once_printed))
+                fault = PodFault(night.fault, labels, 1, night.once_printed, night.after_seconds)
+                dagster.api.faults.order(fault)
             if night.no_pods_of is not None:
                 dagster.api.faults.leave_without_pods(**labels, **night.no_pods_of)
             config: dict[str, Any] = {"execution": {"config": dict(night.execution)}}
@@ -235,6 +243,14 @@ def test_a_run_whose_own_pod_dies_or_never_comes_fails_with_the_true_reason(
     said = nights.said(name, "PIPELINE_FAILURE")
     assert words in said
     assert ("taking longer than" in said) == name.startswith("worker without")
+
+
+@pytest.mark.parametrize("name", ["worker out of memory", "worker's node lost"])
+def test_no_step_works_on_when_the_pod_of_its_run_is_dead(nights: Nights, name: str) -> None:
+    nights.end(name)
+    assert nights.dagster.until(lambda: not nights.pods(name))
+    heavy = nights.said(name, "STEP_WORKER_STARTING").rpartition("Kubernetes job ")[2].rstrip(".")
+    assert f"Job {heavy} was deleted, as the run's own pod is dead." in nights.said(name, "ENGINE_EVENT")
 
 
 def test_a_run_outlives_an_api_that_is_away(nights: Nights) -> None:

@@ -1,0 +1,147 @@
+"""The steps of a run whose pod is dead end, under the rights that the manifests give, and nothing else does."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.test_utils import create_run_for_test
+
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.manifests import manifests
+from photo_popularity.deployment.tasks import tasks
+from resources.environment import Environment
+from resources.identity import LAUNCHES, STARTS, account_of, namespace_of
+from tests.end_to_end.dagster_ui import wait_for
+from tests.services.kubernetes_api.objects import JOBS, PODS, Object
+from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
+
+kubernetes = pytest.importorskip("kubernetes")
+jobs_of_runs = pytest.importorskip("dagster_k8s.job")
+
+PRODUCTION = Environment("production", "ops", Path("/home"))
+NAMESPACE = namespace_of(PRODUCTION)
+AT_WORK, FAILS, SUCCEEDS = "sleep 300", "exit 1", "true"
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[KubernetesApi]:
+    """A cluster with the accounts and rights of production."""
+    with kubernetes_api() as api:
+        api.namespace(NAMESPACE, account_of(STARTS), account_of(LAUNCHES))
+        made = manifests(PRODUCTION, tasks(), PIPELINE)
+        api.apply(manifest for manifest in made if manifest["kind"] in ("Role", "RoleBinding"))
+        yield api
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster as the daemon launches runs on it."""
+
+    api: KubernetesApi
+    instance: dg.DagsterInstance
+
+    def run(self, script: str) -> dg.DagsterRun:
+        """A run that has started, with a pod that does this, or that has done it if it ends."""
+        run: dg.DagsterRun = create_run_for_test(self.instance, status=dg.DagsterRunStatus.STARTED)
+        self.start(jobs_of_runs.get_job_name_from_run_id(run.run_id), script, run, "run_worker")
+        return run
+
+    def step(self, run: dg.DagsterRun, script: str = AT_WORK) -> str:
+        """The name of a Job of the run's, with a pod that does this, or that has done it if it ends."""
+        return self.start(f"dagster-step-{secrets.token_hex(8)}", script, run, "step_worker")
+
+    def start(self, name: str, script: str, run: dg.DagsterRun, component: str) -> str:
+        labels = {"app.kubernetes.io/component": component, "dagster/run-id": run.run_id}
+        container = {"name": "dagster", "image": "photos:1", "command": ["sh", "-c", script]}
+        pod = {"restartPolicy": "Never", "containers": [container]}
+        job = {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        }
+        administrator = kubernetes.config.new_client_from_config(str(self.api.kubeconfig))
+        kubernetes.client.BatchV1Api(administrator).create_namespaced_job(NAMESPACE, job)
+        status = {AT_WORK: "ready", FAILS: "failed", SUCCEEDS: "succeeded"}[script]
+        wait_for(lambda: self.jobs()[name]["status"].get(status), f"{name} {status}", seconds=SECONDS)
+        return name
+
+    def jobs(self) -> dict[str, Object]:
+        """All Jobs by name."""
+        return {job["metadata"]["name"]: job for job in self.api.items(JOBS, NAMESPACE)}
+
+    def pods(self, job: str) -> list[Object]:
+        """The pods of a Job."""
+        pods = self.api.items(PODS, NAMESPACE)
+        return [pod for pod in pods if pod["metadata"]["labels"]["job-name"] == job]
+
+    def said(self, run: dg.DagsterRun) -> list[str]:
+        """What the run's history says."""
+        return [entry.message for entry in self.instance.all_logs(run.run_id)]
+
+
+@pytest.fixture
+def cluster(server: KubernetesApi, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    """The daemon's launcher; a parameter says how often a run is taken over by a new pod."""
+    daemon = account_of(STARTS)
+    kubeconfig = server.kubeconfig_of(server.access.token(NAMESPACE, daemon), NAMESPACE, daemon)
+    configured: dict[str, Any] = {
+        "run_launcher": {
+            "module": "resources.kubernetes_launcher",
+            "class": "PatientRunLauncher",
+            "config": {
+                "service_account_name": account_of(LAUNCHES),
+                "job_namespace": NAMESPACE,
+                "instance_config_map": "dagster-instance",
+                "dagster_home": str(tmp_path),
+                "load_incluster_config": False,
+                "kubeconfig_file": str(kubeconfig),
+            },
+        },
+        "run_monitoring": {"enabled": True, "max_resume_run_attempts": getattr(request, "param", 0)},
+    }
+    with dg.instance_for_test(configured, temp_dir=str(tmp_path)) as instance:
+        yield Cluster(server, instance)
+
+
+def test_the_steps_at_work_of_a_run_whose_pod_is_dead_end_and_no_others(cluster: Cluster) -> None:
+    dead, living = cluster.run(FAILS), cluster.run(AT_WORK)
+    orphan, done, failed = cluster.step(dead), cluster.step(dead, SUCCEEDS), cluster.step(dead, FAILS)
+    anothers = cluster.step(living)
+    launcher = cluster.instance.run_launcher
+    statuses = [launcher.check_run_worker_health(run).status for run in (dead, living)]
+    assert statuses == [WorkerStatus.FAILED, WorkerStatus.RUNNING]
+    wait_for(lambda: not cluster.pods(orphan), "the end of the step's pod", seconds=SECONDS)
+    assert orphan not in cluster.jobs()
+    assert {done, failed, anothers} <= cluster.jobs().keys()
+    assert f"Job {orphan} was deleted, as the run's own pod is dead." in cluster.said(dead)
+    assert not [words for words in cluster.said(living) if "deleted" in words]
+
+
+def test_a_run_whose_job_somebody_has_deleted_leaves_no_step_at_work(cluster: Cluster) -> None:
+    run = create_run_for_test(cluster.instance, status=dg.DagsterRunStatus.STARTED)
+    orphan = cluster.step(run)
+    health = cluster.instance.run_launcher.check_run_worker_health(run)
+    assert "could not be found" in (health.msg or "")
+    assert orphan not in cluster.jobs()
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_the_steps_of_a_run_that_another_pod_takes_over_work_on(cluster: Cluster) -> None:
+    run = cluster.run(FAILS)
+    step = cluster.step(run)
+    assert cluster.instance.run_launcher.check_run_worker_health(run).status == WorkerStatus.FAILED
+    assert step in cluster.jobs()
+
+
+def test_who_ends_a_run_whose_pod_is_dead_ends_its_steps(cluster: Cluster) -> None:
+    run = cluster.run(FAILS)
+    orphan = cluster.step(run)
+    assert cluster.instance.run_launcher.terminate(run.run_id)
+    assert orphan not in cluster.jobs()
