@@ -82,9 +82,21 @@ def pods_once_made(events: Sequence[Manifest]) -> set[str]:
 
 def answer(error: Exception) -> str:
     """What the API has answered, or why it has not."""
-    body = getattr(error, "body", None)
+    status = _status(error)
+    return f"{status.get('message')} ({status.get('reason')}, {status.get('code')})" if status else str(error)
+
+
+def is_there_already(error: Exception) -> bool:
+    """Whether a Job is not made because there is one of its name.
+
+    A name is one attempt's of one run or step: the Job was made, and the answer to that was lost.
+    """
+    return _status(error).get("reason") == "AlreadyExists"
+
+
+def _status(error: Exception) -> Manifest:
     try:
-        status = json.loads(body or "")
+        status: Manifest = json.loads(getattr(error, "body", None) or "{}")
     except ValueError:
-        return str(error)
-    return f"{status.get('message')} ({status.get('reason')}, {status.get('code')})"
+        return {}
+    return status

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from dagster import DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster_k8s.client import DagsterK8sUnrecoverableAPIError
 from dagster_k8s.job import get_job_name_from_run_id
 from dagster_k8s.launcher import K8sRunLauncher
 
-from resources.kubernetes_jobs import failure, not_running, read_job
+from resources.kubernetes_jobs import failure, is_there_already, not_running, read_job
 
 PATIENCE_SECONDS = 900.0
 GONE = "could not be found"
@@ -30,6 +32,14 @@ class PatientRunLauncher(K8sRunLauncher):
     """
 
     _silent_since: float | None = None
+
+    def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
+        try:
+            super()._launch_k8s_job_with_args(job_name, args, run)
+        except DagsterK8sUnrecoverableAPIError as error:
+            if not is_there_already(error.k8s_api_exception):
+                raise
+            self._report_run_worker_created(run)
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's pod works, as far as anybody can say; the steps of one that nobody takes over end with it.

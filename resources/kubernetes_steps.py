@@ -24,7 +24,7 @@ from dagster_k8s.launcher import K8sRunLauncher
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from resources.kubernetes_jobs import Job, answer, failure, not_running, read_job
+from resources.kubernetes_jobs import Job, answer, failure, is_there_already, not_running, read_job
 from resources.pod_reasons import is_disrupted, reason_of
 from resources.step_delegation import ReasonedStepHandler, attempts_of, fail, has_ended, step_of
 
@@ -66,6 +66,8 @@ class WatchedStepHandler(ReasonedStepHandler):
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
+            if is_there_already(error.k8s_api_exception):
+                return
             said = answer(error.k8s_api_exception)
             fail(
                 step_handler_context,

@@ -1,15 +1,16 @@
-"""The steps of a run whose pod is dead end, under the rights that the manifests give, and nothing else does."""
+"""Runs and steps as Jobs under the rights that the manifests give: none is lost, and none works on after its run."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.test_utils import create_run_for_test
 
@@ -19,10 +20,13 @@ from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, STARTS, account_of, namespace_of
 from tests.end_to_end.dagster_ui import wait_for
+from tests.services.kubernetes_api.faults import RequestFault
 from tests.services.kubernetes_api.objects import JOBS, PODS, Object
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
+from tests.services.kubernetes_dagster import CHECKOUT
 
 kubernetes = pytest.importorskip("kubernetes")
+two_steps = pytest.importorskip("tests.deploy.two_steps")
 jobs_of_runs = pytest.importorskip("dagster_k8s.job")
 
 PRODUCTION = Environment("production", "ops", Path("/home"))
@@ -32,9 +36,10 @@ SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[KubernetesApi]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesApi]:
     """A cluster with the accounts and rights of production."""
-    with kubernetes_api() as api:
+    shared = {"PYTHONPATH": str(CHECKOUT), "DAGSTER_HOME": str(tmp_path_factory.mktemp("home"))}
+    with kubernetes_api(shared) as api:
         api.namespace(NAMESPACE, account_of(STARTS), account_of(LAUNCHES))
         made = manifests(PRODUCTION, tasks(), PIPELINE)
         api.apply(manifest for manifest in made if manifest["kind"] in ("Role", "RoleBinding"))
@@ -98,6 +103,7 @@ def cluster(server: KubernetesApi, request: pytest.FixtureRequest, tmp_path: Pat
             "config": {
                 "service_account_name": account_of(LAUNCHES),
                 "job_namespace": NAMESPACE,
+                "job_image": "photos:1",
                 "instance_config_map": "dagster-instance",
                 "dagster_home": str(tmp_path),
                 "load_incluster_config": False,
@@ -145,3 +151,18 @@ def test_who_ends_a_run_whose_pod_is_dead_ends_its_steps(cluster: Cluster) -> No
     orphan = cluster.step(run)
     assert cluster.instance.run_launcher.terminate(run.run_id)
     assert orphan not in cluster.jobs()
+
+
+def test_a_job_is_there_though_the_answer_that_it_was_made_is_lost(cluster: Cluster) -> None:
+    """Dagster's client asks again, is told that it is there already, and fails what works."""
+    instance, lost = cluster.instance, RequestFault(None, verb="create", resource="jobs", after_doing=True)
+    origin = dg.reconstructable(two_steps.cared_for).get_python_origin()
+    run = instance.create_run_for_job(
+        two_steps.cared_for, status=dg.DagsterRunStatus.STARTING, job_code_origin=origin
+    )
+    cluster.api.faults.order(lost)
+    instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+    # taken by the first of the run's steps
+    cluster.api.faults.order(replace(lost, times=1))
+    wait_for(lambda: instance.get_runs()[0].is_finished, "the end of the run", seconds=120)
+    assert instance.get_runs()[0].status == dg.DagsterRunStatus.SUCCESS, cluster.said(run)
