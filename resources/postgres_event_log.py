@@ -14,7 +14,8 @@ from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from dagster_postgres.auth import PgTokenProvider
+from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 
 from resources.event_log import EVENTS_AT_ONCE
 
@@ -27,13 +28,19 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
         postgres_url: str,
         should_autocreate_tables: bool = True,  # noqa: FBT001, FBT002 -- the stock class's
         inst_data: ConfigurableClassData | None = None,
+        token_provider: PgTokenProvider | None = None,
     ) -> None:
         # Dagster's switch: events that it or a step writes together reach `store_event_batch`
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_AT_ONCE))
-        super().__init__(postgres_url, should_autocreate_tables, inst_data)
+        super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
         # a server that was restarted is noticed before a statement is lost; threads never wait for one another
         self._engine = create_pg_engine(
-            postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
+            postgres_url,
+            token_provider,
+            isolation_level="AUTOCOMMIT",
+            pool_size=1,
+            max_overflow=-1,
+            pool_pre_ping=True,
         )
 
     @classmethod
@@ -42,7 +49,8 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
     ) -> PooledPostgresEventLogStorage:
         """The storage that `dagster.yaml` describes, in the stock class's words."""
         creates = config_value.get("should_autocreate_tables", True)
-        return cls(pg_url_from_config(config_value), creates, inst_data)
+        tokens = get_token_provider_from_config(config_value)
+        return cls(pg_url_from_config(config_value), creates, inst_data, tokens)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write events of one run; those that the stock class knows how to write together it writes."""
@@ -62,5 +70,6 @@ class PooledPostgresEventLogStorage(PostgresEventLogStorage):
 
     def dispose(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        # first the thread that looks for events of watched runs
         super().dispose()
+        self._engine.dispose()

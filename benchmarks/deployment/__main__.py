@@ -55,11 +55,11 @@ def measure_events(
     folder: Path, postgres: PostgresServer, *, events: int, rounds: int, tell: Callable[[str], object] = str
 ) -> list[list[Written]]:
     """The rounds of each way of writing events, all ways in turn."""
-    found = [list[Written]() for _ in ways("")]
+    found = [list[Written]() for _ in ways()]
     for turn in range(rounds):
         for place, its in enumerate(found):
             database = postgres.new_database()
-            its.append(write(ways(database)[place], folder / f"{turn}-{place}", events))
+            its.append(write(ways()[place], database, folder / f"{turn}-{place}", events))
             postgres.drop(database)
             tell(f"{its[-1].way.storage} {its[-1].way.how}: {its[-1].per_second:,.0f} events a second")
     return found

@@ -12,10 +12,14 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import yaml
 
+from resources.dagster_home import INSTANCE_CONFIG
 from resources.event_log import EVENTS_AT_ONCE, log_together
+from tests.services.one_machine import DEPLOYMENT
 
-BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE"
+BATCH_SIZE, DATABASE = "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_POSTGRES_URL"
+STOCK_ON_POSTGRES = {"storage": {"postgres": {"postgres_url": {"env": DATABASE}}}}
 TOGETHER = f"{BATCH_SIZE}={EVENTS_AT_ONCE}"
 
 
@@ -44,32 +48,22 @@ class Written:
         return self.events / self.seconds
 
 
-def ways(postgres: str) -> Sequence[Way]:
+def ways() -> Sequence[Way]:
     """All that are compared, the stock one first for each storage."""
-    on_postgres, home = {"postgres_url": postgres}, {"home": {"env": "DAGSTER_HOME"}}
-    stock, ours = {"storage": {"postgres": on_postgres}}, pooled_on_postgres(on_postgres)
-    on_sqlite = storage("event_log", "resources.event_log", "PooledSqliteEventLogStorage", home)
+    on_sqlite, on_postgres = storages(INSTANCE_CONFIG), storages(DEPLOYMENT / "dagster.yaml")
     return (
         Way("SQLite", "stock", {}),
         Way("SQLite", "resources/event_log.py", on_sqlite, EVENTS_AT_ONCE),
-        Way("PostgreSQL", "stock", stock),
-        Way("PostgreSQL", f"stock, {TOGETHER}", stock, EVENTS_AT_ONCE),
-        Way("PostgreSQL", "resources/postgres_event_log.py", ours, EVENTS_AT_ONCE),
+        Way("PostgreSQL", "stock", STOCK_ON_POSTGRES),
+        Way("PostgreSQL", f"stock, {TOGETHER}", STOCK_ON_POSTGRES, EVENTS_AT_ONCE),
+        Way("PostgreSQL", "resources/postgres_event_log.py", on_postgres, EVENTS_AT_ONCE),
     )
 
 
-def pooled_on_postgres(where: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in `dagster.yaml` of our event log on PostgreSQL, beside the stock storages of runs and schedules."""
-    return {
-        **storage("event_log", "resources.postgres_event_log", "PooledPostgresEventLogStorage", where),
-        **storage("run", "dagster_postgres.run_storage", "PostgresRunStorage", where),
-        **storage("schedule", "dagster_postgres.schedule_storage", "PostgresScheduleStorage", where),
-    }
-
-
-def storage(kind: str, module: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """One of the storages in `dagster.yaml`."""
-    return {f"{kind}_storage": {"module": module, "class": name, "config": config}}
+def storages(settings: Path) -> dict[str, Any]:
+    """What a `dagster.yaml` of ours says of its storages."""
+    its = yaml.safe_load(settings.read_text())
+    return {key: value for key, value in its.items() if key.endswith("storage")}
 
 
 class Nothing(dg.IOManager):
@@ -83,7 +77,7 @@ class Nothing(dg.IOManager):
         raise NotImplementedError
 
 
-def write(way: Way, folder: Path, events: int) -> Written:
+def write(way: Way, database: str, folder: Path, events: int) -> Written:
     """One run over as many partitions; its step logs an event for each, as the pipeline's assets do."""
     keys = [f"{place:06}.jpg" for place in range(events)]
     seconds = []
@@ -104,7 +98,7 @@ def write(way: Way, folder: Path, events: int) -> Written:
     folder.mkdir(parents=True)
     (folder / "dagster.yaml").write_text(json.dumps({**way.settings, "telemetry": {"enabled": False}}))
     job = dg.Definitions([size], resources={"io_manager": Nothing()}).resolve_implicit_global_asset_job_def()
-    variables = {"DAGSTER_HOME": str(folder), BATCH_SIZE: str(way.together)}
+    variables = {"DAGSTER_HOME": str(folder), DATABASE: database, BATCH_SIZE: str(way.together)}
     with (
         patch.dict(os.environ, variables),
         Path(os.devnull).open("w") as nowhere,

@@ -13,7 +13,7 @@ from statistics import median
 
 import yaml
 
-from benchmarks.deployment.events import BATCH_SIZE, TOGETHER, pooled_on_postgres
+from benchmarks.deployment.events import BATCH_SIZE, DATABASE, STOCK_ON_POSTGRES, TOGETHER
 from resources.event_log import EVENTS_AT_ONCE
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.deployed_site import Versions, versions
@@ -24,7 +24,7 @@ from tests.services.s3 import S3Server
 
 EMBEDDED = "SQLite, local files"
 ON_POSTGRES, ON_S3 = "PostgreSQL, local files", "PostgreSQL, S3"
-STOCK, POOLED = "stock", "pooled"
+STOCK, POOLED = "stock", "resources/postgres_event_log.py"
 REQUESTS = 50
 Prepared = tuple[Sequence[str], Mapping[str, str]]
 """The options and the variables of a run."""
@@ -92,15 +92,15 @@ def prepared(nights: Nights, root: Path, site: Path, servers: Servers, stack: Ex
         stack.callback(servers.postgres.drop, urls[-1])
     variables = {
         "DAGSTER_HOME": str(root / "dagster"),
-        "DAGSTER_POSTGRES_URL": urls[0],
+        DATABASE: urls[0],
         "PHOTO_POPULARITY_CATALOG": urls[1],
     }
     variables[BATCH_SIZE] = "0" if nights.events == STOCK else str(EVENTS_AT_ONCE)
     (root / "dagster").mkdir()
     settings = yaml.safe_load((DEPLOYMENT / "dagster.yaml").read_text())
-    where = {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}
-    its = pooled_on_postgres(where) if nights.events == POOLED else {"storage": {"postgres": where}}
-    settings = {key: value for key, value in settings.items() if not key.endswith("storage")} | its
+    if nights.events != POOLED:
+        settings = {key: its for key, its in settings.items() if not key.endswith("storage")}
+        settings |= STOCK_ON_POSTGRES
     (root / "dagster" / "dagster.yaml").write_text(json.dumps(settings))
     if nights.place == ON_POSTGRES:
         return ["--site", str(site)], variables

@@ -17,6 +17,7 @@ from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, manifests
 from photo_popularity.deployment.tasks import LOGS, tasks
 from resources.environment import Environment
+from resources.event_log import EVENTS_AT_ONCE
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
 from resources.settings import Settings
 
@@ -113,6 +114,10 @@ def test_dagsters_instance_is_as_on_one_machine() -> None:
     assert monitoring["startTimeoutSeconds"] == theirs["start_timeout_seconds"]
     assert monitoring["cancelTimeoutSeconds"] == theirs["cancel_timeout_seconds"]
     assert monitoring["pollIntervalSeconds"] == theirs["poll_interval_seconds"]
+
+
+def test_events_of_runs_and_steps_go_together_without_our_event_log() -> None:
+    assert LAUNCHER["env_vars"] == [f"DAGSTER_EVENT_BATCH_SIZE={EVENTS_AT_ONCE}"]
 
 
 def snake_case(value: Any) -> Any:
