@@ -45,6 +45,11 @@ class Module:
         return found
 
     @cached_property
+    def own(self) -> Mapping[str, Place]:
+        """The names that it defines itself, as others refer to them."""
+        return {name: Place(self.name, name) for name in self.definitions}
+
+    @cached_property
     def imports(self) -> Mapping[str, Place]:
         """What each imported name stands for."""
         return self.imported(*_top_level(self.tree.body))
@@ -149,9 +154,9 @@ class SourceTree:
         module = self.module(module_name)
         if module is None:
             return
-        names = {**module.imports, **module.imported(*ast.walk(node))}
-        names |= {name: Place(module_name, name) for name in module.definitions}
-        local, given = _local_names(node), _parameters(node)
+        within = list(ast.walk(node))
+        names = {**module.imports, **module.imported(*within), **module.own}
+        local, given = _local_names(within), _parameters(node)
         for dotted in _dotted_names(node):
             if dotted[0] in given:
                 continue
@@ -301,7 +306,7 @@ def _parameters(node: ast.AST) -> set[str]:
     return {a.arg for a in named if a} - {dotted[0] for part in outside for dotted in _dotted_names(part)}
 
 
-def _local_names(node: ast.AST) -> set[str]:
-    """Names that the node gives a value somewhere within."""
-    stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return stored | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+def _local_names(within: Sequence[ast.AST]) -> set[str]:
+    """Names that one of these nodes gives a value."""
+    stored = {node.id for node in within if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return stored | {node.arg for node in within if isinstance(node, ast.arg)}
