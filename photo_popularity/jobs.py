@@ -27,22 +27,23 @@ Result = TypeVar("Result", dg.ExecuteInProcessResult, dg.JobExecutionResult)
 
 def build_jobs(pipeline: Pipeline) -> list[dg.UnresolvedAssetJobDefinition]:
     """The asset jobs."""
+    made = assets_by_job(pipeline)
     return [
         *(file_job(pipeline, files) for files in pipeline.file_sets.values()),
         dg.define_asset_job(
             PHOTO_DATABASE_JOB,
-            dg.AssetSelection.assets("photo_metadata"),
+            dg.AssetSelection.assets(*made[PHOTO_DATABASE_JOB]),
             description="Read the photos of the upload days that changed in the database.",
             tags={SOURCE_TAG: "photo_database"},
         ),
         dg.define_asset_job(
             BEHAVIOR_JOB,
-            dg.AssetSelection.assets("behavior_signals"),
+            dg.AssetSelection.assets(*made[BEHAVIOR_JOB]),
             description="Merge the counts of the days whose log files changed.",
         ),
         dg.define_asset_job(
             NIGHTLY_JOB,
-            dg.AssetSelection.assets(*_assets(pipeline.of_days)),
+            dg.AssetSelection.assets(*made[NIGHTLY_JOB]),
             description="The night: metadata, behaviour, features, examples, model, evaluation and predictions of a day.",
         ),
     ]
@@ -61,6 +62,16 @@ def file_job(pipeline: Pipeline, files: FileSet) -> dg.UnresolvedAssetJobDefinit
 def job_of(pipeline: Pipeline, kind: str) -> str:
     """The job that holds every asset of a kind of partitions: subsets of it are launched."""
     return NIGHTLY_JOB if kind == DAYS else pipeline.file_sets[kind].job
+
+
+def assets_by_job(pipeline: Pipeline) -> dict[str, list[str]]:
+    """All that each job makes, by its name."""
+    return {
+        **{files.job: _assets(pipeline.of_files(name)) for name, files in pipeline.file_sets.items()},
+        PHOTO_DATABASE_JOB: ["photo_metadata"],
+        BEHAVIOR_JOB: ["behavior_signals"],
+        NIGHTLY_JOB: _assets(pipeline.of_days),
+    }
 
 
 def _assets(steps: Iterable[Declaration]) -> list[str]:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from partitions.days import contiguous, days_between
 from partitions.placing import place_together
+from partitions.reads import FilesWithDay
 from photo_popularity.domain.errors import InputError
 from photo_popularity.rules import LOGS_END_EARLY_BY, logs_end
 from resources.installation import Installation
@@ -139,6 +140,31 @@ def _startable(
     stale = installation.pipeline.out_of_date(step, expected, snapshot, installation.environment)
     snapshot.hold(step, sorted(held))
     return [key for key in stale if key not in held and (step.name, key) not in done]
+
+
+def hold_what_is_on_its_way(
+    installation: Installation, night: date, snapshot: Snapshot, assets: Set[str]
+) -> set[tuple[str, str]]:
+    """See what is to come of these assets as waiting: runs are at work on them, and what reads it waits for their end.
+
+    Of files that is all that is out of date, which a run commits in handfuls; of days, what was never made. Returns the
+    partitions, (step, partition), of which nobody knows whether they read it: of a file that was never read, the days
+    in it are not known.
+    """
+    pipeline, unread, held = installation.pipeline, set[str](), set[tuple[str, str]]()
+    for step in pipeline.steps:
+        if assets & set(step.makes):
+            expected = expected_partitions(installation, step, night, snapshot)
+            waiting = set(snapshot.waiting(step, expected))
+            waiting.update(pipeline.out_of_date(step, expected, snapshot, installation.environment))
+            missing = {key for asset in step.makes for key in waiting - snapshot.outputs(asset).keys()}
+            unread.update(step.makes if missing else ())
+            snapshot.hold(step, sorted(waiting if step.files else missing))
+        elif any(asset in unread and isinstance(read, FilesWithDay) for asset, read in step.reads.items()):
+            expected = expected_partitions(installation, step, night, snapshot)
+            held.update((step.name, partition) for partition in expected)
+            snapshot.hold(step, expected)
+    return held
 
 
 def assets_of(installation: Installation, batch: Batch) -> list[str]:

@@ -17,7 +17,8 @@ NIGHT_PRIORITY = "10"
 def build_nightly_schedule(installation: Installation) -> dg.ScheduleDefinition:
     """Launch the nightly job for yesterday (UTC), at a time when the last log of the day has arrived.
 
-    While the logs do not cover the day it skips: `changed_days_sensor` makes the night once they do.
+    While the logs do not cover the day it skips: `changed_days_sensor` makes the night once they do. For nothing else it
+    waits: what a run is still at work on at that time is taken up afterwards, by that sensor.
     """
 
     by_itself = installation.environment.works_by_itself

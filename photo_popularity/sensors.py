@@ -7,7 +7,7 @@ is requested again after a pause that doubles (`attempts.py`), and does not keep
 # no postponed annotations here: Dagster compares the annotation of `context` itself
 import hashlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -19,10 +19,11 @@ from photo_popularity.attempts import Attempts
 from photo_popularity.detection import Changes, detect_database, detect_files
 from photo_popularity.domain.errors import InputError
 from photo_popularity.healing import heal, runs_in_flight
-from photo_popularity.jobs import NIGHTLY_JOB, PHOTO_DATABASE_JOB
+from photo_popularity.jobs import NIGHTLY_JOB, PHOTO_DATABASE_JOB, assets_by_job
 from photo_popularity.planning import (
     Batch,
     assets_of,
+    hold_what_is_on_its_way,
     last_complete_day,
     next_batch,
     range_tags,
@@ -50,11 +51,11 @@ class Watched:
 
 @dataclass(frozen=True)
 class Allowed:
-    """The batch that a sensor may request now, None without one, what it would make; and how many have to wait."""
+    """The batch that a sensor may request now, or why there is none; and what it would make."""
 
     batch: Batch | None
-    work: str
-    waiting: int
+    work: str = ""
+    why_not: str = ""
 
 
 def build_sensors(installation: Installation, notifier: Notifier) -> list[dg.SensorDefinition]:
@@ -104,7 +105,8 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
         default_status=_status(installation),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        if is_in_flight(context.instance, installation, watched):
+        at_work = assets_at_work(context.instance, installation)
+        if at_work & made_by(installation, watched):
             return dg.SensorResult(
                 skip_reason=f"a run of {watched.job_name} is in flight; what has changed waits for its end"
             )
@@ -116,15 +118,16 @@ def _sensor(name: str, description: str, installation: Installation, watched: Wa
                 finally:
                     # after the look, which may have withdrawn something; also when the source cannot be listed
                     heal(installation, context.instance)
-                allowed = _next_allowed(installation, watched, changes.suspects, attempts, now)
+                allowed = _next_allowed(
+                    installation, watched, changes.suspects, attempts=attempts, now=now, at_work=at_work
+                )
         except (InputError, SourceUnavailable) as error:
             return dg.SensorResult(skip_reason=str(error))
         for warning in changes.warnings:
             context.log.warning(warning)
         batch = allowed.batch
         if batch is None:
-            waits = f"{allowed.waiting} pieces of work were requested before and have not succeeded; they wait a while"
-            return dg.SensorResult(skip_reason=waits if allowed.waiting else "nothing is out of date")
+            return dg.SensorResult(skip_reason=allowed.why_not)
         # no run key: whether the same work may run once more is for the attempts to say
         request = dg.RunRequest(
             job_name=watched.job_name,
@@ -142,38 +145,55 @@ def _status(installation: Installation) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if by_itself else dg.DefaultSensorStatus.STOPPED
 
 
-def is_in_flight(instance: dg.DagsterInstance, installation: Installation, watched: Watched) -> bool:
-    """Whether a run of the sensor's job, or one that somebody launched for the same assets, has not ended yet."""
+def made_by(installation: Installation, watched: Watched) -> set[str]:
+    """The assets that the sensor requests."""
     steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
-    assets = {dg.AssetKey(asset) for step in steps for asset in step.makes}
+    return {asset for step in steps for asset in step.makes}
+
+
+def assets_at_work(instance: dg.DagsterInstance, installation: Installation) -> set[str]:
+    """The assets of all runs that have not ended yet, whoever launched them."""
+    found: set[str] = set()
     # a run without a selection makes all that its job holds, as the scheduled night does
-    made_by_day = installation.pipeline.of_days
-    whole = {NIGHTLY_JOB: {dg.AssetKey(asset) for step in made_by_day for asset in step.makes}}
-    return any(
-        run.job_name == watched.job_name or assets & (run.asset_selection or whole.get(run.job_name, set()))
-        for run in runs_in_flight(installation, instance)
-    )
+    whole = assets_by_job(installation.pipeline)
+    for run in runs_in_flight(installation, instance):
+        selected = [key.to_user_string() for key in run.asset_selection or ()]
+        found.update(selected or whole.get(run.job_name, []))
+    return found
 
 
 def _next_allowed(
     installation: Installation,
     watched: Watched,
     suspects: Collection[str] | None,
+    *,
     attempts: Attempts,
     now: float,
+    at_work: Set[str],
 ) -> Allowed:
-    """The first batch that need not wait; only the suspects are looked at, if they are known."""
-    passed: set[tuple[str, str]] = set()
+    """The first batch that need not wait; only the suspects are looked at, if they are known.
+
+    What reads assets `at_work` that are out of date waits, or it would be made now and once more when they are done.
+    """
     waiting = 0
     night = watched.night()
     snapshot = Snapshot(installation.catalog, within=suspects)
+    steps = [step for step in installation.pipeline.steps if step.name in watched.steps]
+    awaited = {asset for step in steps for asset in step.reads} & at_work
+    passed = hold_what_is_on_its_way(installation, night, snapshot, awaited) if awaited else set()
     while batch := next_batch(installation, night, steps=watched.steps, done=passed, snapshot=snapshot):
         work = work_of(installation, batch, snapshot)
         if attempts.may_start(work, now):
-            return Allowed(batch, work, waiting)
+            return Allowed(batch, work)
         waiting += 1
         passed.update((step, partition) for step in batch.steps for partition in batch.partitions)
-    return Allowed(None, "", waiting)
+    if waiting:
+        why_not = f"{waiting} pieces of work were requested before and have not succeeded; they wait a while"
+    elif awaited:
+        why_not = f"nothing is out of date but what waits for the runs that make {', '.join(sorted(awaited))}"
+    else:
+        why_not = "nothing is out of date"
+    return Allowed(None, why_not=why_not)
 
 
 def work_of(installation: Installation, batch: Batch, snapshot: Snapshot) -> str:

@@ -199,6 +199,73 @@ def test_a_run_over_other_assets_holds_nothing_up(place: Place) -> None:
     assert tick(place, "photo_files_sensor").run_requests
 
 
+def in_flight(place: Place, job: str) -> None:
+    """A run of the whole job that has begun."""
+    definition = place.definitions.resolve_job_def(job)
+    place.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED)
+
+
+def end_all(place: Place) -> None:
+    for run in place.instance.get_runs():
+        if not run.is_finished:
+            place.instance.report_run_canceled(run)
+
+
+def selected(result: dg.SensorResult) -> set[str]:
+    """The assets that a sensor requests."""
+    return {
+        key.to_user_string() for request in result.run_requests or [] for key in request.asset_selection or ()
+    }
+
+
+def test_days_wait_for_a_run_that_makes_what_they_read(place: Place) -> None:
+    """Risk: they would be made after each handful of files, and once more at the end."""
+    file = place.site.photo_file("p5")
+    file.write_bytes(place.site.photo_file("p2").read_bytes())
+    age(file)
+    place.settle("photo_content")
+    in_flight(place, "photo_files_job")
+    waits = skipped(tick(place, "changed_days_sensor"))
+    assert waits == (
+        "nothing is out of date but what waits for the runs that make cat_dog_scores, photo_content"
+    )
+    end_all(place)
+    assert "photo_features" in selected(tick(place, "changed_days_sensor"))
+
+
+def test_days_wait_for_log_files_whose_days_nobody_knows_yet(place: Place) -> None:
+    place.site.change("DELETE FROM photos WHERE photo_id = 'p8'")
+    place.settle("photo_metadata")
+    log = place.site.logs / "access.log-late"
+    log.write_text(log_line(datetime(2026, 10, 20, 7), "/photos/p1.jpg"))
+    age(log)
+    place.detect()
+    in_flight(place, "log_files_job")
+    assert "log_signals" in skipped(tick(place, "changed_days_sensor"))
+    end_all(place)
+    assert "photo_features" in selected(tick(place, "changed_days_sensor"))
+
+
+def test_a_run_over_photos_of_later_days_holds_no_night_up(place: Place) -> None:
+    """Risk: on a site with uploads all day there is a run at each look."""
+    place.site.change("DELETE FROM photos WHERE photo_id = 'p8'")
+    place.settle("photo_metadata")
+    age(place.site.write_photo("2026/10/25/new.jpg", seed=9))
+    place.detect()
+    in_flight(place, "photo_files_job")
+    assert "photo_features" in selected(tick(place, "changed_days_sensor"))
+
+
+def test_a_run_over_edited_rows_holds_no_day_up(place: Place) -> None:
+    """Risk: on a site whose users edit all day there is a run at each look."""
+    place.site.change("DELETE FROM photos WHERE photo_id = 'p8'")
+    place.settle("photo_metadata")
+    place.site.change("UPDATE photos SET title = 'x' WHERE photo_id = 'p2'")
+    place.detect()
+    in_flight(place, "photo_database_job")
+    assert "photo_features" in selected(tick(place, "changed_days_sensor"))
+
+
 def test_content_that_returns_to_an_earlier_state_runs_again(place: Place) -> None:
     file, cursor = place.site.photo_file("p1"), None
     first, second = file.read_bytes(), place.site.photo_file("p2").read_bytes()
