@@ -104,9 +104,11 @@ def admission_policies(
         ),
         *about_pods,
     ]
+    # what is neither a step nor a run is started by whoever installs, as the chart's migration is
     who = (
-        f"(variables.component == '{STEP}' && request.userInfo.username == '{launches}')"
-        f" || (variables.component == '{RUN}' && request.userInfo.username == '{starts}')",
+        f"variables.component == '{STEP}' ? request.userInfo.username == '{launches}'"
+        f" : variables.component == '{RUN}' ? request.userInfo.username == '{starts}'"
+        f" : !request.userInfo.username.startsWith('system:serviceaccount:{namespace_of(environment)}:')",
         "request.userInfo.username + ' may not start a job of ' + variables.component",
     )
     yield from _policy(environment, "jobs", "batch", jobs, [who, *rules])

@@ -55,14 +55,15 @@ def start(api: KubernetesApi) -> Start:
         by: str,
         account: str,
         op: str = "",
+        component: str = "",
         environment: Environment = PRODUCTION,
         by_environment: Environment | None = None,
         **pod: Any,
     ) -> str:
         token = api.access.token(namespace_of(by_environment or environment), by)
-        kubeconfig = api.kubeconfig_of(token, namespace_of(environment), by)
+        kubeconfig = api.kubeconfig_of(token, namespace_of(environment), by) if by else api.kubeconfig
         client = kubernetes.config.new_client_from_config(str(kubeconfig))
-        labels = {"app.kubernetes.io/component": "step_worker" if op else "run_worker"}
+        labels = {"app.kubernetes.io/component": component or ("step_worker" if op else "run_worker")}
         labels |= {"dagster/op": op} if op else {}
         resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
         container = {
@@ -172,3 +173,25 @@ def test_nobody_chooses_what_a_run_or_a_step_does(start: Start) -> None:
     assert "do what the image does" in start(by="daemon", account="run-worker", **command)
     step = start(by="run-worker", account="photo-content", op="photo_content", **command)
     assert "do what the image does" in step
+
+
+def test_what_is_neither_a_step_nor_a_run_is_started_by_whoever_installs(start: Start) -> None:
+    """As the chart starts its migration of Dagster's database: under the daemon's account, with a command of its own."""
+    migration: dict[str, Any] = {
+        "component": "migration",
+        "container": {
+            "command": ["dagster"],
+            "envFrom": [{"secretRef": {"name": secret_of(STARTS)}}],
+            "env": [
+                {
+                    "name": "DAGSTER_PG_PASSWORD",
+                    "valueFrom": {"secretKeyRef": {"name": SHARED_SECRETS[0], "key": "postgresql-password"}},
+                }
+            ],
+        },
+    }
+    assert not start(by="", account="daemon", **migration)
+    for by in [*STEPS, *DUTIES]:
+        assert start(by=by, account="daemon", **migration).startswith("403"), by
+    for account in [*STEPS, "run-worker", "default"]:
+        assert start(by="", account=account, component="migration").startswith("403"), account

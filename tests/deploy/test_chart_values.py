@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import jsonschema
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from photo_popularity.definitions import PIPELINE
@@ -20,6 +21,9 @@ from resources.environment import Environment
 from resources.event_log import EVENTS_AT_ONCE
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
 from resources.settings import Settings
+from tests.services.dagster_chart import concurrency_of_runs, dagster_yaml, merged, snake_case
+from tests.services.kubernetes_api.server import kubernetes_api
+from tests.services.postgres import PostgresServer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES, ENVIRONMENTS = DEPLOY / "kubernetes", ("production", "staging")
@@ -28,13 +32,6 @@ LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["customRunLauncher"][
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
 ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())
 CHART = "PHOTO_POPULARITY_DAGSTER_CHART"
-
-
-def merged(one: Any, other: Any) -> Any:
-    """As Helm merges values: mappings into each other, everything else replaced."""
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return other
-    return {key: merged(one.get(key), other.get(key, one.get(key))) for key in {**one, **other}}
 
 
 def environment(name: str) -> Environment:
@@ -67,6 +64,7 @@ def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
     assert used.keys() <= accounts
     # the chart would make accounts and rights of its own
     assert not VALUES["rbacEnabled"]
+    assert not VALUES["dagster-user-deployments"]["rbacEnabled"]
     assert not VALUES["serviceAccount"]["create"]
     assert not VALUES["dagster-user-deployments"]["serviceAccount"]["create"]
     # one name for all would win over both
@@ -80,6 +78,9 @@ def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
     for server in ("dagsterWebserver", "dagsterDaemon"):
         assert VALUES[server]["envSecrets"] == [{"name": secret_of(STARTS)}]
     assert CODE["envSecrets"] == [{"name": secret_of(LOOKS)}]
+    # the chart would give the code location another one, which need not be there, and which the policy refuses
+    assert VALUES["global"]["celeryConfigSecretName"] == ""
+    assert VALUES["dagster-user-deployments"]["celeryConfigSecretName"] == ""
     assert not CODE["includeConfigInLaunchedRuns"]["enabled"]
     secrets = {v["name"]: v["secret"]["secret_name"] for v in LAUNCHER["volumes"] if "secret" in v}
     of_steps = {secret_of(task.name) for task in tasks()} - {secret_of(LOOKS)}
@@ -98,8 +99,8 @@ def test_the_code_location_is_where_the_network_policy_lets_it_be_reached() -> N
 
 
 def test_dagsters_instance_is_as_on_one_machine() -> None:
-    more = VALUES["additionalInstanceConfig"]
-    assert more == {key: ONE_MACHINE[key] for key in ("concurrency", "nux")}
+    assert VALUES["additionalInstanceConfig"] == {"nux": ONE_MACHINE["nux"]}
+    assert concurrency_of_runs(VALUES["concurrency"]["runs"]) == ONE_MACHINE["concurrency"]["runs"]
     logs = ONE_MACHINE["python_logs"]
     assert VALUES["pythonLogs"] == {
         "pythonLogLevel": logs["python_log_level"],
@@ -120,11 +121,37 @@ def test_events_of_runs_and_steps_go_together_without_our_event_log() -> None:
     assert LAUNCHER["env_vars"] == [f"DAGSTER_EVENT_BATCH_SIZE={EVENTS_AT_ONCE}"]
 
 
-def snake_case(value: Any) -> Any:
-    """As dagster-k8s writes what Kubernetes writes in camel case."""
-    if not isinstance(value, dict):
-        return value
-    return {re.sub("(?=[A-Z])", "_", key).lower(): snake_case(its) for key, its in value.items()}
+@pytest.mark.postgres
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_dagster_takes_what_the_chart_makes_of_the_values(
+    name: str, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dagster_k8s")
+    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
+    database = sa.make_url(postgres_server.new_database())
+    here = {
+        "postgresqlHost": database.host,
+        "postgresqlUsername": database.username,
+        "postgresqlDatabase": database.database,
+        "service": {"port": database.port},
+    }
+    monkeypatch.setenv("DAGSTER_PG_PASSWORD", str(database.password))
+    monkeypatch.setenv("DAGSTER_K8S_PIPELINE_RUN_NAMESPACE", "here")
+    with kubernetes_api() as api:
+        outside = {"load_incluster_config": False, "kubeconfig_file": str(api.kubeconfig)}
+        launcher = {"config": {"customRunLauncher": {"config": outside}}}
+        values = merged(merged(VALUES, own), {"postgresql": here, "runLauncher": launcher})
+        (tmp_path / "dagster.yaml").write_text(json.dumps(dagster_yaml(values)))
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            assert instance.get_runs() == []
+            assert instance.run_launcher.__class__.__name__ == "PatientRunLauncher"
+            queue = instance.get_concurrency_config().run_queue_config
+            assert queue is not None
+            assert queue.max_concurrent_runs == ONE_MACHINE["concurrency"]["runs"]["max_concurrent_runs"]
+            assert (
+                queue.tag_concurrency_limits == ONE_MACHINE["concurrency"]["runs"]["tag_concurrency_limits"]
+            )
+    postgres_server.drop(database.render_as_string(hide_password=False))
 
 
 def test_pods_are_restricted_and_their_file_system_is_read_only() -> None:
