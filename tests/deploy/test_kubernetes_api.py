@@ -6,14 +6,17 @@ import http.client
 import json
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services.cluster import Cluster
 from tests.services.kubernetes_api.faults import PodFault, RequestFault
 from tests.services.kubernetes_api.objects import EVENTS, JOBS, PODS, Object
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
@@ -637,3 +640,107 @@ def test_kubectl_gets_waits_reads_logs_and_deletes(api: KubernetesApi) -> None:
     assert done("logs", "job/by-hand") == "hello\n"
     assert done("delete", "job", "by-hand") == 'job.batch "by-hand" deleted\n'
     assert "by-hand" not in done("get", "jobs", "-o", "name")
+
+
+def test_what_is_applied_is_made_and_then_merged(api: KubernetesApi, core: Any) -> None:
+    cluster = Cluster(api.kubeconfig, "photos:1")
+    settings: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "default"},
+    }
+    cluster.apply([{**settings, "data": {"one": "1", "two": "2"}}])
+    cluster.apply([{**settings, "data": {"two": "3"}}])
+    assert core.read_namespaced_config_map("settings", "default").data == {"one": "1", "two": "3"}
+
+
+def test_a_namespace_goes_with_all_that_is_in_it(api: KubernetesApi, batch: Any, core: Any) -> None:
+    cluster = Cluster(api.kubeconfig, "photos:1")
+    room: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "for-a-while"}}
+    cluster.apply([room])
+    batch.create_namespaced_job("for-a-while", job("stays", "exec sleep 600"))
+    until(lambda: [pod for pod in cluster.pods("for-a-while") if pod["status"]["phase"] == "Running"])
+    cluster.remove([room, settings_of("for-a-while")])
+    until(lambda: not api.items(PODS, "for-a-while") and not api.items(JOBS, "for-a-while"))
+    # what is gone already is no failure
+    cluster.remove([room])
+
+
+def test_variables_lead_a_process_to_its_volumes(api: KubernetesApi, batch: Any, core: Any) -> None:
+    cluster = Cluster(api.kubeconfig, "photos:1")
+    cluster.apply([settings_of("default")])
+    container = {
+        "name": "work",
+        "image": "photos:1",
+        "command": [
+            "sh",
+            "-c",
+            'cat "$HERE/own/file" "$FILE"; touch "$HERE/new" && ls "$ABOVE/room"; echo "$ELSEWHERE"',
+        ],
+        "env": [
+            {"name": "HERE", "value": "/mnt/room"},
+            {"name": "FILE", "value": "/mnt/room/own/file"},
+            {"name": "ABOVE", "value": "/mnt"},
+            {"name": "ELSEWHERE", "value": "/srv/data"},
+        ],
+        "volumeMounts": [
+            {"name": "file", "mountPath": "/mnt/room/own/file", "subPath": "file"},
+            {"name": "room", "mountPath": "/mnt/room"},
+        ],
+    }
+    volumes = [{"name": "room", "emptyDir": {}}, {"name": "file", "configMap": {"name": "of-a-volume"}}]
+    batch.create_namespaced_job("default", job("sees", pod={"containers": [container], "volumes": volumes}))
+    name = pod_of(api, "sees", "Succeeded")["metadata"]["name"]
+    assert log_of(core, name).split() == ["held", "held", "new", "own", "/srv/data"]
+
+
+def test_a_container_that_says_nothing_has_the_limits_of_its_namespace(
+    api: KubernetesApi, batch: Any
+) -> None:
+    cluster = Cluster(api.kubeconfig, "photos:1")
+    limits = {"type": "Container", "default": {"memory": "1Gi"}, "defaultRequest": {"cpu": "250m"}}
+    metadata = {"name": "limited"}
+    cluster.apply(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
+            {
+                "apiVersion": "v1",
+                "kind": "LimitRange",
+                "metadata": {"name": "one-by-one", "namespace": "limited"},
+                "spec": {"limits": [limits]},
+            },
+        ]
+    )
+    batch.create_namespaced_job("limited", job("silent"))
+    [pod] = until(lambda: cluster.pods("limited"))
+    [container] = pod["spec"]["containers"]
+    assert container["resources"] == {
+        "limits": {"memory": "1Gi"},
+        "requests": {"cpu": "250m", "memory": "1Gi"},
+    }
+
+
+def test_as_a_command_it_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.services.kubernetes_api", str(tmp_path / "cluster")]
+    checkout = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [*command, "--variable", "WHO=somebody"], cwd=checkout, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        cluster = Cluster(Path(server.stdout.readline().strip()), "photos:1")
+        container = {
+            "name": "work",
+            "image": "photos:1",
+            "command": ["sh", "-c", 'echo "$WHO"; exec sleep 600'],
+        }
+        spec = {"containers": [container]}
+        metadata = {"name": "asks", "namespace": "default"}
+        assert cluster.start({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        until(lambda: cluster.log("default", "asks") == "somebody\n")
+        server.terminate()
+        assert server.wait(timeout=SECONDS) == 0
+
+
+def settings_of(namespace: str) -> Object:
+    metadata = {"name": "of-a-volume", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"file": "held\n"}}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tests.services.kubernetes_api.access import User
 from tests.services.kubernetes_api.objects import (
     JOBS,
+    LIMIT_RANGES,
     NAMESPACES,
     PODS,
     SERVICE_ACCOUNTS,
@@ -30,6 +31,7 @@ def admit(store: Store, user: User, resource: Resource, item: Object) -> list[st
         raise not_found(NAMESPACES, namespace)
     if resource == PODS:
         give_account(store, item)
+        give_limits(store, item)
     warnings = check_pod_security(store, resource, item)
     check_policies(store, user, resource, item)
     check_quotas(store, resource, item)
@@ -44,6 +46,19 @@ def give_account(store: Store, pod: Object) -> None:
     if store.find(SERVICE_ACCOUNTS, namespace, account) is None:
         why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
         raise forbidden(PODS, admission_name(pod), why)
+
+
+def give_limits(store: Store, pod: Object) -> None:
+    """Give containers the limits and requests of the namespace's LimitRanges, where they say nothing themselves."""
+    for limits in store.items(LIMIT_RANGES, pod["metadata"]["namespace"]):
+        for each in limits["spec"]["limits"]:
+            if each["type"] != "Container":
+                continue
+            for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]:
+                its, default = container.setdefault("resources", {}), each.get("default") or {}
+                wanted = {**default, **(each.get("defaultRequest") or {})}
+                for which, usual in (("limits", default), ("requests", wanted)):
+                    its[which] = {**usual, **its.get(which, {})}
 
 
 def check_pod_security(store: Store, resource: Resource, item: Object) -> list[str]:

@@ -132,11 +132,3 @@ def data_of(store: Store, resource: Resource, namespace: str, reference: Object)
         return dict(item.get("data") or {})
     coded = {name: base64.b64decode(text).decode() for name, text in (item.get("data") or {}).items()}
     return coded | (item.get("stringData") or {})
-
-
-def volume_sources(store: Store, pod: Object, volume: Object) -> None:
-    """Look up what a volume is made of; something that is missing is a ConfigurationError."""
-    for key, resource, name in (("configMap", CONFIG_MAPS, "name"), ("secret", SECRETS, "secretName")):
-        if source := volume.get(key):
-            reference = {"name": source[name], "optional": source.get("optional")}
-            data_of(store, resource, pod["metadata"]["namespace"], reference)

@@ -20,6 +20,7 @@ from tests.services.kubernetes_api.requests import Request, parse
 from tests.services.kubernetes_api.watches import Watches
 
 JSON, TEXT = "application/json", "text/plain"
+APPLY = "application/apply-patch+yaml"
 MERGES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
 TROUBLES = {
     401: ("Unauthorized", "Unauthorized"),
@@ -116,6 +117,9 @@ class Handler(BaseHTTPRequestHandler):
             return 201, outcome.item, outcome
         if request.verb == "update":
             outcome = self.registry.update(resource, namespace, name, content, request.subresource)
+            return 200, outcome.item, outcome
+        if request.verb == "patch" and self.headers["Content-Type"] == APPLY:
+            outcome = self.registry.apply(user, resource, namespace, name, content)
             return 200, outcome.item, outcome
         if request.verb == "patch":
             if self.headers["Content-Type"] not in MERGES:

@@ -50,6 +50,7 @@ SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", short
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", short_names=("cm",))
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", short_names=("quota",))
+LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", short_names=("limits",))
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", short_names=("netpol",)
 )
@@ -71,6 +72,7 @@ RESOURCES = (
     SECRETS,
     CONFIG_MAPS,
     QUOTAS,
+    LIMIT_RANGES,
     JOBS,
     NETWORK_POLICIES,
     ROLES,

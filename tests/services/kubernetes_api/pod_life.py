@@ -14,7 +14,6 @@ from tests.services.kubernetes_api.container import (
     Container,
     command_of,
     variables_of,
-    volume_sources,
 )
 from tests.services.kubernetes_api.faults import PodFault
 from tests.services.kubernetes_api.objects import PODS, Object, name_of, set_condition
@@ -31,6 +30,7 @@ from tests.services.kubernetes_api.pod_status import (
 )
 from tests.services.kubernetes_api.registry import Registry, mark_deleted
 from tests.services.kubernetes_api.store import Store
+from tests.services.kubernetes_api.volumes import fill_volume, led_into, mount
 
 TICK_SECONDS = 0.05
 BACK_OFF_SECONDS = 1.0
@@ -65,6 +65,7 @@ class PodLife:
         self._node = node
         self._pod = pod
         self._where = f"{pod['metadata']['namespace']}/{name_of(pod)}"
+        self._folder = node.folder / "pods" / pod["metadata"]["uid"]
         self._fault = fault
         self._is_lost = False
 
@@ -107,7 +108,9 @@ class PodLife:
         self._retry(
             lambda: found.update(variables_of(self._node.store, self._pod, spec)), "Failed", "Error: "
         )
-        variables = {**shared, **found}
+        root = self._folder / "containers" / spec["name"]
+        mounted = mount(spec, self._folder / "volumes", root)
+        variables = {**shared, **led_into(root, found, mounted)}
         folder = Path(spec.get("workingDir") or self._node.folder)
         try:
             self.containers[spec["name"]] = Container(command_of(spec, variables), variables, folder)
@@ -203,7 +206,7 @@ class PodLife:
         """Wait until what the pod's volumes are made of is there."""
         for volume in self._pod["spec"].get("volumes") or []:
             words = f'MountVolume.SetUp failed for volume "{volume["name"]}" : '
-            look = partial(volume_sources, self._node.store, self._pod, volume)
+            look = partial(fill_volume, self._node.store, self._pod, volume, self._folder / "volumes")
             self._retry(look, "FailedMount", words)
 
     def _retry(self, attempt: Callable[[], object], reason: str, words: str) -> None:

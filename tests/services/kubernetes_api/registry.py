@@ -14,6 +14,7 @@ from tests.services.kubernetes_api.objects import (
     JOBS,
     NAMESPACES,
     PODS,
+    RESOURCES,
     SERVICE_ACCOUNTS,
     Object,
     Resource,
@@ -110,12 +111,21 @@ class Registry:
             before = self.store.get(resource, namespace, name)
             return self.update(resource, namespace, name, merged(before, changes), subresource)
 
+    def apply(self, user: User, resource: Resource, namespace: str, name: str, body: Any) -> Outcome:
+        """Make the object, or merge it into what is there; who has said what of it before is not remembered."""
+        with self.store.changed:
+            if self.store.find(resource, namespace, name) is None:
+                return self.create(user, resource, namespace, body, "Strict")
+            return self.patch(resource, namespace, name, body)
+
     def delete(
         self, resource: Resource, namespace: str, name: str, options: dict[str, Any]
     ) -> tuple[Outcome, bool]:
         """Delete an object, or begin to; whether it is gone."""
         with self.store.changed:
             item = self.store.get(resource, namespace, name)
+            if resource == NAMESPACES:
+                self._empty(name)
             wanted = (options.get("preconditions") or {}).get("uid")
             if wanted not in (None, item["metadata"]["uid"]):
                 raise conflict(resource, name)
@@ -151,6 +161,14 @@ class Registry:
         with self.store.changed:
             if self.store.find(resource, item["metadata"]["namespace"], item["metadata"]["name"]):
                 self._remove_if_done(resource, self._modify(resource, item, change))
+
+    def _empty(self, namespace: str) -> None:
+        """Delete all that is in a namespace."""
+        for resource in (each for each in RESOURCES if each.namespaced):
+            for item in self.store.items(resource, namespace):
+                self.delete(
+                    resource, namespace, item["metadata"]["name"], {"propagationPolicy": "Background"}
+                )
 
     def _orphan(self, job: Object) -> None:
         for pod in self.store.items(PODS, job["metadata"]["namespace"]):
