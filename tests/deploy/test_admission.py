@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET, accounts_of_ops
@@ -15,11 +17,14 @@ from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, namespace_of, secret_of
+from tests.services.cluster import Cluster
+from tests.services.dagster_chart import code_location, daemon, merged
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
 
 kubernetes = pytest.importorskip("kubernetes")
 pytest.importorskip("celpy")
 
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PRODUCTION, STAGING = (Environment(name, "ann", Path("/home")) for name in ("production", "staging"))
 STEPS = [account_of(step.name) for step in PIPELINE.steps]
 DUTIES = [account_of(duty) for duty in (LOOKS, LAUNCHES, STARTS)]
@@ -38,9 +43,7 @@ def api() -> Iterator[KubernetesApi]:
     """A cluster with production and a staging environment."""
     with kubernetes_api() as api:
         for environment in (PRODUCTION, STAGING):
-            # limits of single containers are nothing that this server knows
-            made = manifests(environment, tasks(), PIPELINE)
-            api.apply(manifest for manifest in made if manifest["kind"] != "LimitRange")
+            api.apply(manifests(environment, tasks(), PIPELINE))
         # what a job does is of no interest here
         api.faults.leave_without_pods()
         yield api
@@ -185,7 +188,7 @@ def test_what_is_neither_a_step_nor_a_run_is_started_by_whoever_installs(start: 
             "env": [
                 {
                     "name": "DAGSTER_PG_PASSWORD",
-                    "valueFrom": {"secretKeyRef": {"name": SHARED_SECRETS[0], "key": "postgresql-password"}},
+                    "valueFrom": {"secretKeyRef": {"name": DAGSTER_SECRET, "key": "postgresql-password"}},
                 }
             ],
         },
@@ -195,3 +198,15 @@ def test_what_is_neither_a_step_nor_a_run_is_started_by_whoever_installs(start: 
         assert start(by=by, account="daemon", **migration).startswith("403"), by
     for account in [*STEPS, "run-worker", "default"]:
         assert start(by="", account=account, component="migration").startswith("403"), account
+
+
+def test_the_charts_daemon_and_code_location_are_let_in(api: KubernetesApi) -> None:
+    cluster, namespace = Cluster(api.kubeconfig, "photo-popularity:1"), namespace_of(PRODUCTION)
+    values = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_text())
+    cluster.apply([code_location(values, namespace), daemon(values, namespace, starts_by_itself=True)])
+    # with what the chart gives the code location when nobody says otherwise
+    pod = code_location(merged(values, {"global": {"celeryConfigSecretName": "of-celery"}}), namespace)
+    pod["metadata"]["name"] = "another"
+    with pytest.raises(kubernetes.client.ApiException) as error:
+        cluster.apply([pod])
+    assert "a variable is of a secret that is not of code-location" in json.loads(error.value.body)["message"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from tests.end_to_end.dagster_ui import wait_for
 from tests.end_to_end.test_environments import VERSIONS, copy_database, succeeded
 from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import variables_of_the_example
-from tests.services.postgres import PostgresServer
-from tests.services.s3 import S3Server, enforcing_server
+from tests.services.postgres import Databases
+from tests.services.s3 import EnforcingServer, S3Server, enforcing_server
 
 BUCKET, SALT = "everything", "a secret of this test"
 LAST_NIGHT = "2026-10-24"
@@ -51,7 +51,7 @@ def embedded_run(site: Path, home: Path, **variables: str) -> CommandLine:
 
 @contextmanager
 def deployed_site(
-    site: Path, folder: Path, embedded: CommandLine, *, s3: S3Server, bucket: str, postgres: PostgresServer
+    site: Path, folder: Path, embedded: CommandLine, *, s3: S3Server, bucket: str, postgres: Databases
 ) -> Iterator[dict[str, str]]:
     """The environment of a production whose site, results and records lie on servers; nothing is made yet."""
     settings = tomllib.loads((embedded.home / "settings.toml").read_text())
@@ -98,13 +98,20 @@ class RestrictedSite:
 
 @contextmanager
 def restricted_site(
-    site: Path, folder: Path, embedded: CommandLine, *, postgres: PostgresServer
+    site: Path,
+    folder: Path,
+    embedded: CommandLine,
+    *,
+    postgres: Databases,
+    given: EnforcingServer | None = None,
+    **chosen: str,
 ) -> Iterator[RestrictedSite]:
-    """A `deployed_site` with a role and a user for each task, on an S3 server of its own."""
-    with enforcing_server(folder / "s3.log") as (s3, enforce):
+    """A `deployed_site` with a role and a user for each task, on an S3 server of its own or a given one."""
+    own = enforcing_server(folder / "s3.log")
+    with nullcontext(given) if given else own as (s3, enforce):
         s3.client().create_bucket(Bucket=BUCKET)
         with deployed_site(site, folder, embedded, s3=s3, bucket=BUCKET, postgres=postgres) as everybodys:
-            everybodys["PHOTO_POPULARITY_CREDENTIALS"] = str(folder / "credentials")
+            everybodys |= {"PHOTO_POPULARITY_CREDENTIALS": str(folder / "credentials"), **chosen}
             production = read_environment(everybodys)
             by_task = credentials_of_tasks(production, s3)
             write_credentials(folder / "credentials", by_task)

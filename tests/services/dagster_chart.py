@@ -25,7 +25,8 @@ DEFAULTS: Values = {
     "dagster-user-deployments": {"celeryConfigSecretName": "dagster-celery-config-secret"},
 }
 RELEASE = "dagster"
-WORKSPACE = "/dagster-workspace"
+BY_HAND = ("sensor", "schedule")
+MOUNTED, WORKSPACE = "/dagster-workspace", '-w "$WORKSPACE"'
 
 
 def merged(one: Any, other: Any) -> Any:
@@ -111,3 +112,114 @@ def concurrency_of_runs(chosen: Values) -> dict[str, Any]:
 def snake_to_camel(name: str) -> str:
     """As classes are named."""
     return "".join(word.capitalize() for word in name.split("_"))
+
+
+def code_location(given: Values, namespace: str) -> dict[str, Any]:
+    """The pod of the code location: nothing but the image's program, on the port that the values name."""
+    values = merged(DEFAULTS, given)
+    users = values["dagster-user-deployments"]
+    [its] = users["deployments"]
+    celery = values["global"]["celeryConfigSecretName"] or users["celeryConfigSecretName"]
+    optional = [{"name": celery, "optional": True}] if celery else []
+    command = ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", str(its["port"])]
+    container = {
+        "name": "dagster-user-deployments",
+        "args": [*command, *its["codeServerArgs"]],
+        "env": [{"name": "DAGSTER_CURRENT_IMAGE", "value": image_of(its)}],
+        "envFrom": [{"secretRef": each} for each in optional],
+        "volumeMounts": its["volumeMounts"],
+        "readinessProbe": {
+            "exec": {"command": ["dagster", "api", "grpc-health-check", "-p", str(its["port"])]},
+            "periodSeconds": 20,
+            "timeoutSeconds": 10,
+        },
+    }
+    labels = {"component": "user-deployments", "deployment": its["name"]}
+    account = users["serviceAccount"]["name"]
+    return pod_of(
+        values,
+        its,
+        container,
+        name=f"{RELEASE}-{its['name']}",
+        namespace=namespace,
+        account=account,
+        labels=labels,
+    )
+
+
+def daemon(given: Values, namespace: str, *, starts_by_itself: bool) -> dict[str, Any]:
+    """The pod of the daemon; where nothing starts by itself, all sensors and schedules are started before, as in the pages."""
+    values = merged(DEFAULTS, given)
+    its = values["dagsterDaemon"]
+    instance, workspace = f"{RELEASE}-instance", f"{RELEASE}-workspace-yaml"
+    # the code location may still be loading
+    by_hand = (f"until dagster {each} start --start-all {WORKSPACE}; do sleep 5; done" for each in BY_HAND)
+    commands = [*(() if starts_by_itself else by_hand), f"exec dagster-daemon run {WORKSPACE}"]
+    container = {
+        "name": "dagster",
+        "command": ["/bin/bash", "-c", "; ".join(commands)],
+        "env": [{"name": "WORKSPACE", "value": f"{MOUNTED}/workspace.yaml"}],
+        "volumeMounts": [
+            {
+                "name": "dagster-instance",
+                "mountPath": f"{values['global']['dagsterHome']}/dagster.yaml",
+                "subPath": "dagster.yaml",
+            },
+            {"name": "dagster-workspace-yaml", "mountPath": f"{MOUNTED}/"},
+            *its["volumeMounts"],
+        ],
+    }
+    volumes = [
+        {"name": "dagster-instance", "configMap": {"name": instance}},
+        {"name": "dagster-workspace-yaml", "configMap": {"name": workspace}},
+    ]
+    labels = {"component": "dagster-daemon", "deployment": "daemon"}
+    account = values["serviceAccount"]["name"]
+    pod = pod_of(
+        values, its, container, name=f"{RELEASE}-daemon", namespace=namespace, account=account, labels=labels
+    )
+    pod["spec"]["volumes"] += volumes
+    return pod
+
+
+def pod_of(
+    values: Values,
+    its: Values,
+    container: dict[str, Any],
+    *,
+    name: str,
+    namespace: str,
+    account: str,
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """A pod with what the chart gives every server."""
+    password = {"name": values["global"]["postgresqlSecretName"], "key": "postgresql-password"}
+    everywhere = [
+        {"name": "DAGSTER_HOME", "value": values["global"]["dagsterHome"]},
+        {"name": "DAGSTER_PG_PASSWORD", "valueFrom": {"secretKeyRef": password}},
+    ]
+    sources = [{"configMapRef": each} for each in its["envConfigMaps"]]
+    sources += [{"secretRef": each} for each in its["envSecrets"]]
+    container = {
+        **container,
+        "image": image_of(its),
+        "imagePullPolicy": its["image"]["pullPolicy"],
+        "securityContext": its["securityContext"],
+        "resources": its["resources"],
+        "env": [*everywhere, *container.get("env", [])],
+        "envFrom": [*sources, *container.get("envFrom", [])],
+    }
+    spec = {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": True,
+        "securityContext": its["podSecurityContext"],
+        "containers": [container],
+        "volumes": list(its["volumes"]),
+    }
+    metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def image_of(its: Values) -> str:
+    """An image's full name."""
+    return f"{its['image']['repository']}:{its['image']['tag']}"

@@ -13,7 +13,7 @@ from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.credentials import new_credentials
 from photo_popularity.deployment.database_roles import statements
-from photo_popularity.deployment.tasks import tasks
+from photo_popularity.deployment.tasks import duties, tasks
 from resources.environment import Environment
 from resources.identity import role_of, secret_of
 from resources.outputs import read_outputs
@@ -28,9 +28,10 @@ def credentials_of_tasks(environment: Environment, s3: S3Server) -> dict[str, di
         for statement in statements(environment, tasks()):
             connection.exec_driver_sql(statement)
     engine.dispose()
+    everybody = [*tasks(), *duties()]
     with patch.dict(os.environ, s3.environment):
-        found = new_credentials(environment, tasks(), PIPELINE.file_sets.values(), but={DAGSTER_SECRET})
-    return {task.name: found[secret_of(task.name)] for task in tasks()}
+        found = new_credentials(environment, everybody, PIPELINE.file_sets.values(), but={DAGSTER_SECRET})
+    return {task.name: found[secret_of(task.name)] for task in everybody}
 
 
 def write_credentials(folder: Path, by_task: Mapping[str, Mapping[str, str]]) -> Path:

@@ -27,8 +27,46 @@ from tests.services.ports import HOST, free_port, wait_until
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
 
+class Databases:
+    """A server whose user may create databases."""
+
+    def url(self, database: str) -> str:
+        """The address of a database, as SQLAlchemy writes it."""
+        raise NotImplementedError
+
+    def new_database(self) -> str:
+        """Create an empty database and give its address."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._administer(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected."""
+        self._administer(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+
+    def _administer(self, statement: str) -> None:
+        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(sa.text(statement))
+        finally:
+            engine.dispose()
+
+
+@dataclass(frozen=True)
+class PostgresAt(Databases):
+    """Somebody else's server, by the address of any of its databases."""
+
+    address: str
+
+    def url(self, database: str) -> str:
+        """The address of a database, with the driver that is installed."""
+        address = sa.make_url(self.address).set(drivername="postgresql+psycopg2", database=database)
+        return address.render_as_string(hide_password=False)
+
+
 @dataclass
-class PostgresServer:
+class PostgresServer(Databases):
     """A server; its user may create databases."""
 
     binaries: Path
@@ -76,24 +114,6 @@ class PostgresServer:
         """The address of a database, as SQLAlchemy writes it."""
         # without the driver's name, SQLAlchemy 2.1 looks for psycopg 3
         return f"postgresql+psycopg2://photos:{self.password}@{HOST}:{self.port}/{database}"
-
-    def new_database(self) -> str:
-        """Create an empty database and give its address."""
-        name = f"test_{secrets.token_hex(6)}"
-        self._administer(f"CREATE DATABASE {name}")
-        return self.url(name)
-
-    def drop(self, url: str) -> None:
-        """Remove a database, whoever is still connected."""
-        self._administer(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
-
-    def _administer(self, statement: str) -> None:
-        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
-        try:
-            with engine.connect() as connection:
-                connection.execute(sa.text(statement))
-        finally:
-            engine.dispose()
 
 
 @pytest.fixture(scope="session")

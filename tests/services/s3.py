@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.services.ports import HOST, accepts, free_port, wait_until
 
 REGION = "us-east-1"
 # requests that anybody may make before the server asks for rights
-BEFORE_IT_ENFORCES = 1_000_000
+NOT_YET = {"INITIAL_NO_AUTH_ACTION_COUNT": "1000000"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ class S3Server:
         return name
 
 
+EnforcingServer: TypeAlias = tuple[S3Server, Callable[[], None]]
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server for the whole session."""
@@ -79,20 +82,23 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @contextmanager
-def enforcing_server(log: Path) -> Iterator[tuple[S3Server, Callable[[], None]]]:
+def enforcing_server(log: Path) -> Iterator[EnforcingServer]:
     """A server for one who may do everything, and what makes it refuse everybody else whatever no policy allows."""
-    with running_s3(log, INITIAL_NO_AUTH_ACTION_COUNT=str(BEFORE_IT_ENFORCES)) as server:
-        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        root = server.user("root", {"Version": "2012-10-17", "Statement": [everything]})
+    with running_s3(log, **NOT_YET) as server:
+        yield enforcing(server)
 
-        def enforce() -> None:
-            text = {"Content-Type": "text/plain"}
-            count = urllib.request.Request(
-                f"{server.endpoint_url}/moto-api/reset-auth", data=b"0", headers=text
-            )
-            urllib.request.urlopen(count, timeout=10).close()
 
-        yield root, enforce
+def enforcing(server: S3Server) -> EnforcingServer:
+    """The same for a server that was started with what is `NOT_YET`."""
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    root = server.user(f"root-{secrets.token_hex(4)}", {"Version": "2012-10-17", "Statement": [everything]})
+
+    def enforce() -> None:
+        text = {"Content-Type": "text/plain"}
+        count = urllib.request.Request(f"{server.endpoint_url}/moto-api/reset-auth", data=b"0", headers=text)
+        urllib.request.urlopen(count, timeout=10).close()
+
+    return root, enforce
 
 
 @contextmanager
