@@ -9,19 +9,18 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from photo_popularity.domain.errors import InputError
+from photo_popularity.interruption import interruptible
 from photo_popularity.text import counted
 from resources.environment import Environment, read_environment
 from resources.errors import SourceUnavailable
@@ -75,7 +74,7 @@ def run(
     environment = read_environment()
     make_folder(environment.home)
     last = date.fromisoformat(_day(until)) if until else None
-    with _interruptible() as was_pressed, only_night(environment):
+    with interruptible() as was_pressed, only_night(environment):
         if sample:
             refuse_another_site(environment)
             site = make_sample_site(environment.home, tell=typer.echo)
@@ -126,41 +125,6 @@ def _run_night(
     installation = install(night.environment, PIPELINE)
     print_report(console, installation, night, night.detected, seconds=time.monotonic() - started)
     return night
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """End with one sentence on Ctrl-C; yields a question whether it was pressed.
-
-    Python raises an interruption wherever it is just then, also where exceptions are ignored; then it must be asked for.
-    """
-    read, write = os.pipe()
-    os.set_blocking(read, False)
-    os.set_blocking(write, False)
-    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    tell_of_ignored = sys.unraisablehook
-
-    def tell_unless_interruption(ignored: Any) -> None:
-        if issubclass(ignored.exc_type, Exception):
-            tell_of_ignored(ignored)
-
-    def was_pressed() -> bool:
-        try:
-            return signal.SIGINT in os.read(read, 64)
-        except BlockingIOError:
-            return False
-
-    sys.unraisablehook = tell_unless_interruption
-    try:
-        yield was_pressed
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what was made stays, and the same command goes on with the rest", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        sys.unraisablehook = tell_of_ignored
-        signal.set_wakeup_fd(before)
-        os.close(read)
-        os.close(write)
 
 
 @app.command()
@@ -265,7 +229,7 @@ def backfill(
     environment = read_environment()
     wanted = OrderedBackfill(assets=assets, first_day=first, last_day=last, order=order)
     job = build_defs(environment).resolve_job_def(NIGHTLY_JOB)
-    with _interruptible() as was_pressed, open_instance(environment) as instance:
+    with interruptible() as was_pressed, open_instance(environment) as instance:
 
         def tell(day: str, succeeded: bool) -> None:
             typer.echo(f"{day}  {'done' if succeeded else 'FAILED'}")

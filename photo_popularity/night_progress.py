@@ -25,7 +25,7 @@ SECONDS_BETWEEN_PLAIN_LINES = 10.0
 class ConsoleObserver(Observer):
     """Tells a person what is being looked at and made; it also takes the lines that the steps log.
 
-    Whenever it hears something it asks whether the person has `interrupted`, and raises KeyboardInterrupt then.
+    Between runs, and with each line of a step, it asks whether the person has `interrupted`, and raises KeyboardInterrupt then.
     """
 
     def __init__(self, console: Console, *, interrupted: Callable[[], bool] = lambda: False) -> None:
@@ -43,10 +43,12 @@ class ConsoleObserver(Observer):
 
     def told(self, sentence: str) -> None:
         """Something that a person should know."""
+        self._stop_if_interrupted()
         self.warned(sentence)
 
     def started(self, batch: Batch) -> None:
         """A run starts."""
+        self._stop_if_interrupted()
         self._started = self._told = time.monotonic()
         self._warnings, self._cause = 0, ""
         if self._console.is_terminal:
