@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -98,7 +99,8 @@ def run_here(
     )
     try:
         return _run(execute, assets, tags)
-    except BaseException:
+    except BaseException as error:
+        _let_go(error)
         # Dagster ends a run only for what happens between its first event and its last
         if (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
             instance.report_run_canceled(run, "interrupted; what it had not made is made by the next run")
@@ -123,6 +125,17 @@ def _run(execute: Callable[..., Result], assets: Iterable[str], tags: Mapping[st
     if not result.success and any(map(_is_interruption, result.all_events)):
         raise KeyboardInterrupt
     return result
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the frames of an exception hold.
+
+    An interruption may come when a transaction is over and not yet closed: it would stay open as long as the traceback,
+    and whoever writes next, in this process too, would wait for it.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _is_interruption(event: dg.DagsterEvent) -> bool:

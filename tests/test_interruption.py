@@ -1,15 +1,18 @@
-"""Ctrl-C, wherever Python and Dagster are when it comes: nothing is begun after it."""
+"""Ctrl-C, wherever Python and Dagster are when it comes: nothing is begun after it, and nothing waits for itself."""
 
 from __future__ import annotations
 
 import gc
 import io
+import os
 import signal
+import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import typer
@@ -111,3 +114,47 @@ def test_a_process_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None
     before = sys.unraisablehook, signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGINT)
     ends_as_interrupted(lambda _: press(), capsys)
     assert before == (sys.unraisablehook, signal.getsignal(signal.SIGALRM), signal.getsignal(signal.SIGINT))
+
+
+INTERRUPTED_AS_A_TRANSACTION_ENDS = """
+import contextlib, sys
+import dagster as dg
+from photo_popularity.jobs import run_here
+from resources.dagster_home import open_instance
+from resources.environment import read_environment
+from resources.event_log import PooledSqliteEventLogStorage
+
+@dg.asset
+def made() -> None: ...
+
+ending = contextlib._GeneratorContextManager.__exit__.__code__
+writing = PooledSqliteEventLogStorage.store_event.__code__
+
+def interrupt(frame, event, _):
+    if frame.f_code is ending and frame.f_back.f_code is writing:
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+job = dg.Definitions([made], jobs=[dg.define_asset_job("job", [made])]).resolve_job_def("job")
+with open_instance(read_environment()) as instance:
+    sys.setprofile(interrupt)
+    try:
+        run_here(job, instance, assets=["made"], tags={})
+    except KeyboardInterrupt:
+        [run] = instance.get_runs()
+        print(run.status.value)
+"""
+
+
+def test_a_run_is_ended_though_the_interruption_has_left_a_transaction_open(tmp_path: Path) -> None:
+    """The process that ended the run waited for its own transaction, which its traceback held."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("PHOTO_POPULARITY_", "DAGSTER_"))}
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AS_A_TRANSACTION_ENDS],
+        env={**variables, "PHOTO_POPULARITY_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.stdout == "CANCELED\n", ended.stderr[-2000:]
