@@ -60,7 +60,7 @@ def measure_nights(
     train = ["train-classifier", str(site / "classifier_training"), "--output", str(classifier)]
     succeeded(CommandLine(folder / "training"), *train)
     kinds = [
-        Nights(EMBEDDED),
+        Nights(EMBEDDED, "resources/event_log.py"),
         Nights(ON_POSTGRES, STOCK),
         Nights(ON_POSTGRES, TOGETHER),
         Nights(ON_POSTGRES, POOLED),

@@ -12,7 +12,7 @@ from benchmarks.deployment.events import Written
 from benchmarks.deployment.nights import Nights
 from benchmarks.deployment.queued_runs import Queued, most_at_once
 
-LEFT = {"where", "events", "storage", "how", "content versions"}
+LEFT = {"where", "events", "storage", "how", "content versions", "ended", "of"}
 
 
 def night_table(nights: Sequence[Nights], milliseconds: Mapping[str, float]) -> Table:
@@ -60,15 +60,22 @@ def event_table(written: Sequence[Sequence[Written]]) -> Table:
     return table
 
 
-def queue_words(queued: Queued) -> str:
-    """What all of the runs took."""
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(queued.ended.items()))
-    return (
-        f"{queued.runs} runs of a single partition of photo_metadata, queued in {queued.seconds_to_queue:.1f} s before the daemon "
-        f"begins: {ended}. From the first launch to the last end {queued.seconds:.0f} s, "
-        f"{60 * len(queued.intervals) / queued.seconds:.1f} runs a minute; a run {queued.seconds_of_a_run:.1f} s with the start "
-        f"of its process; the places were taken {100 * queued.busy_share:.0f} % of the time"
+def queue_figures(queued: Queued) -> Table:
+    """One row: what all of the runs took."""
+    table = _table(
+        f"{queued.runs} runs of a single partition of photo_metadata, all in the queue before the daemon begins; from the first "
+        "launch to the last end. A run takes the start of its process, too",
+        *"ended|s to queue them|s|runs a minute|s a run, median|places taken".split("|"),
     )
+    table.add_row(
+        ", ".join(f"{count} {status}" for status, count in sorted(queued.ended.items())),
+        f"{queued.seconds_to_queue:.1f}",
+        f"{queued.seconds:.0f}",
+        f"{60 * len(queued.intervals) / queued.seconds:.1f}",
+        f"{queued.seconds_of_a_run:.1f}",
+        f"{100 * queued.busy_share:.0f} %",
+    )
+    return table
 
 
 def queue_table(queued: Queued) -> Table:
