@@ -51,9 +51,10 @@ torture: .venv/.installed-test ## hundreds of random edit scripts and killed pro
 	@echo "== torture"
 	@$(PYTEST) --dist load tests/torture $(PYTEST_ARGS)
 
-bench: .venv/.installed-test ## how long ticks and runs take, beside Make and DVC; how fast logs are scanned
+bench: .venv/.installed-test ## how long ticks and runs take, beside Make and DVC; how fast logs are scanned; what servers cost
 	@$(BIN)/python -m benchmarks.incremental
 	@$(BIN)/python -m benchmarks.logs --megabytes 100
+	@$(BIN)/python -m benchmarks.deployment
 
 format: .venv/.installed-test ## format the code and mend what lint can mend
 	@$(BIN)/ruff format --quiet .
@@ -92,6 +93,7 @@ endef
 	echo "No Python from 3.11 to 3.14 was found (tried: $(PYTHONS)): install one, then run make again."; exit 1
 
 # Dependencies come from the lock alone, as wheels: what is not pinned and hashed there is never fetched, nothing is compiled.
+# Our own sources are, to bytecode: a service that may not write beside them would do it at each start of a process.
 define installed
 set -e -o pipefail; count=$$(grep -c '^[A-Za-z0-9].*==' $(1)); done=0; \
 echo "Installing $$count packages from $(1), about a minute."; \
@@ -101,6 +103,7 @@ PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-color --progre
 	"Installing collected"*) if [ -t 1 ]; then printf '\r  unpacking ...   '; fi;; esac; done; \
 if [ -t 1 ]; then printf '\r                 \r'; fi; \
 PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .; \
+$(BIN)/python -m compileall -q assets partitions photo_popularity resources; \
 $(BIN)/python -m photo_popularity.domain.log_kernel.object_code || true; \
 touch $@
 endef
