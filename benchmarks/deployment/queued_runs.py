@@ -130,18 +130,19 @@ def measure_queue(
             deadline = time.monotonic() + seconds
             while not _all_ended(engine) and time.monotonic() < deadline:
                 time.sleep(1)
-        with engine.connect() as connection:
-            ended = {
-                str(status): int(count)
-                for status, count in connection.execute(
-                    sa.text("SELECT status, count(*) FROM runs GROUP BY status")
-                )
-            }
-            times = {
-                run: (start.timestamp(), end.timestamp())
-                for run, start, end in connection.execute(sa.text(TIMES))
-                if start and end
-            }
+            # before those that are still at work are ended with the servers
+            with engine.connect() as connection:
+                ended = {
+                    str(status): int(count)
+                    for status, count in connection.execute(
+                        sa.text("SELECT status, count(*) FROM runs GROUP BY status")
+                    )
+                }
+                times = {
+                    run: (start.timestamp(), end.timestamp())
+                    for run, start, end in connection.execute(sa.text(TIMES))
+                    if start and end
+                }
     finally:
         engine.dispose()
         for url in (catalog, dagster):
