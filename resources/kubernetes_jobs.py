@@ -49,6 +49,20 @@ def read_job(client: DagsterKubernetesClient, name: str, namespace: str | None) 
     return Job(name, manifest, pods, events, [event for pod in named for event in events_of(pod)])
 
 
+def delete_job(client: DagsterKubernetesClient, name: str, namespace: str | None) -> bool:
+    """Delete the Job with all of its pods; whether it was there.
+
+    Dagster's own way deletes the pods that it sees, and then the Job without its pods: one that is made between works on.
+    """
+    try:
+        client.batch_api.delete_namespaced_job(name, namespace, propagation_policy="Background")
+    except ApiException as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
 def failure(job: Job) -> str:
     """Why a Job has failed: what its pod says, or what was said of a pod that is gone."""
     for pod in job.pods:

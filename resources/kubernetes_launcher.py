@@ -15,7 +15,7 @@ from dagster_k8s.client import DagsterK8sUnrecoverableAPIError
 from dagster_k8s.job import get_job_name_from_run_id
 from dagster_k8s.launcher import K8sRunLauncher
 
-from resources.kubernetes_jobs import failure, is_there_already, not_running, read_job
+from resources.kubernetes_jobs import delete_job, failure, is_there_already, not_running, read_job
 
 PATIENCE_SECONDS = 900.0
 GONE = "could not be found"
@@ -99,7 +99,7 @@ class PatientRunLauncher(K8sRunLauncher):
             name = job.metadata.name
             if job.status.succeeded or job.status.failed:
                 continue
-            if self._api_client.delete_job(job_name=name, namespace=namespace):
+            if delete_job(self._api_client, name, namespace):
                 self._instance.report_engine_event(
                     f"Job {name} was deleted, as the run's own pod is dead.", run
                 )

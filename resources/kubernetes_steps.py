@@ -24,7 +24,15 @@ from dagster_k8s.launcher import K8sRunLauncher
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from resources.kubernetes_jobs import Job, answer, failure, is_there_already, not_running, read_job
+from resources.kubernetes_jobs import (
+    Job,
+    answer,
+    delete_job,
+    failure,
+    is_there_already,
+    not_running,
+    read_job,
+)
 from resources.pod_reasons import is_disrupted, reason_of
 from resources.step_delegation import ReasonedStepHandler, attempts_of, fail, has_ended, step_of
 
@@ -97,7 +105,7 @@ class WatchedStepHandler(ReasonedStepHandler):
         self._disrupted.discard(step_key)
         if job is not None and any(map(is_disrupted, job.pods)):
             self._disrupted.add(step_key)
-        self.inner._api_client.delete_job(job_name=name, namespace=namespace)
+        delete_job(self.inner._api_client, name, namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
     def may_pass(self, step_key: str) -> bool:

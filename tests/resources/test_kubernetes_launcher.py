@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,13 @@ class Cluster:
         self.start(jobs_of_runs.get_job_name_from_run_id(run.run_id), script, run, "run_worker")
         return run
 
-    def step(self, run: dg.DagsterRun, script: str = AT_WORK) -> str:
+    def step(self, run: dg.DagsterRun, script: str = AT_WORK, *, awaited: bool = True) -> str:
         """The name of a Job of the run's, with a pod that does this, or that has done it if it ends."""
-        return self.start(f"dagster-step-{secrets.token_hex(8)}", script, run, "step_worker")
+        return self.start(f"dagster-step-{secrets.token_hex(8)}", script, run, "step_worker", awaited=awaited)
 
-    def start(self, name: str, script: str, run: dg.DagsterRun, component: str) -> str:
+    def start(
+        self, name: str, script: str, run: dg.DagsterRun, component: str, *, awaited: bool = True
+    ) -> str:
         labels = {"app.kubernetes.io/component": component, "dagster/run-id": run.run_id}
         container = {"name": "dagster", "image": "photos:1", "command": ["sh", "-c", script]}
         pod = {"restartPolicy": "Never", "containers": [container]}
@@ -74,7 +77,8 @@ class Cluster:
         administrator = kubernetes.config.new_client_from_config(str(self.api.kubeconfig))
         kubernetes.client.BatchV1Api(administrator).create_namespaced_job(NAMESPACE, job)
         status = {AT_WORK: "ready", FAILS: "failed", SUCCEEDS: "succeeded"}[script]
-        wait_for(lambda: self.jobs()[name]["status"].get(status), f"{name} {status}", seconds=SECONDS)
+        if awaited:
+            wait_for(lambda: self.jobs()[name]["status"].get(status), f"{name} {status}", seconds=SECONDS)
         return name
 
     def jobs(self) -> dict[str, Object]:
@@ -128,6 +132,21 @@ def test_the_steps_at_work_of_a_run_whose_pod_is_dead_end_and_no_others(cluster:
     assert {done, failed, anothers} <= cluster.jobs().keys()
     assert f"Job {orphan} was deleted, as the run's own pod is dead." in cluster.said(dead)
     assert not [words for words in cluster.said(living) if "deleted" in words]
+
+
+def test_a_pod_that_is_made_while_its_job_is_deleted_does_not_work_on(cluster: Cluster) -> None:
+    dead = cluster.run(FAILS)
+    cluster.api.faults.leave_without_pods(**{"dagster/run-id": dead.run_id})
+    orphan = cluster.step(dead, awaited=False)
+    slow = RequestFault(200, verb="delete", resource="jobs", seconds=5)
+    cluster.api.faults.order(slow)
+    with ThreadPoolExecutor() as daemon:
+        checked = daemon.submit(cluster.instance.run_launcher.check_run_worker_health, dead)
+        wait_for(lambda: slow.times == 0, "the deletion", seconds=SECONDS)
+        cluster.api.faults.clear()
+        wait_for(lambda: bool(cluster.pods(orphan)), "a pod that is made meanwhile", seconds=SECONDS)
+        assert checked.result().status == WorkerStatus.FAILED
+    wait_for(lambda: not cluster.pods(orphan), "the end of the step's pod", seconds=SECONDS)
 
 
 def test_a_run_whose_job_somebody_has_deleted_leaves_no_step_at_work(cluster: Cluster) -> None:
