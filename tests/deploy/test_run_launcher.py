@@ -64,10 +64,10 @@ NIGHTS = {
     "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
     "worker out of memory": Night(
-        "plain", "OOMKilled", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
+        "cared_for", "OOMKilled", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
     ),
     "worker's node lost": Night(
-        "plain", "NodeLost", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
+        "cared_for", "NodeLost", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
     ),
     "worker without controller": Night("plain", no_pods_of=WORKER),
     "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
