@@ -40,14 +40,7 @@ class DagsterUI:
 
     def graphql(self, query: str, **variables: Any) -> Any:
         """The data that answers a GraphQL query."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"{self.address}/graphql", data=body, headers={"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            answer = json.load(response)
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        return ask(self.address, query, **variables)
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """The newest runs by id, newest first."""
@@ -70,6 +63,18 @@ class DagsterUI:
     def open(self, page: Page, path: str) -> None:
         """Show a page of the UI."""
         page.goto(f"{self.address}{path}")
+
+
+def ask(address: str, query: str, **variables: Any) -> Any:
+    """The data that the server at this address answers to a GraphQL query."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(
+        f"{address}/graphql", data=body, headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer["errors"]
+    return answer["data"]
 
 
 def wait_for(true: Callable[[], bool], what: str, *, seconds: float = SECONDS_TO_FINISH) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.credentials import new_credentials
-from photo_popularity.deployment.database_roles import statements
+from photo_popularity.deployment.database_roles import statements, statements_for_production
 from photo_popularity.deployment.tasks import duties, tasks
 from resources.environment import Environment
 from resources.identity import role_of, secret_of
@@ -21,11 +21,12 @@ from tests.services.s3 import S3Server
 
 
 def credentials_of_tasks(environment: Environment, s3: S3Server) -> dict[str, dict[str, str]]:
-    """The variables with secrets of each task; the catalog and S3 know it by them from now on."""
+    """The variables with secrets of each task; the catalog and S3 know it by them from now on, production's too."""
     read_outputs(environment).catalog.untold()  # the first who asks makes the tables
     engine = sa.create_engine(environment.catalog_url)
+    of_production = statements_for_production(environment, tasks()) if environment.production else ()
     with engine.begin() as connection:
-        for statement in statements(environment, tasks()):
+        for statement in (*statements(environment, tasks()), *of_production):
             connection.exec_driver_sql(statement)
     engine.dispose()
     everybody = [*tasks(), *duties()]
