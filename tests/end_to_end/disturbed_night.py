@@ -15,7 +15,9 @@ import sqlalchemy as sa
 
 from photo_popularity.healing import IN_FLIGHT
 from resources.catalog import Catalog
-from resources.environment import read_environment
+from resources.environment import Environment, read_environment
+from resources.outputs import MODEL_SUFFIX
+from resources.storage import open_folder
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.dagster_ui import wait_for
 from tests.end_to_end.deployed_site import QUESTION, Versions, deployed_site, versions
@@ -29,6 +31,7 @@ from tests.services.unsteady import Weather, unsteady
 # a server that is to lose nothing at a crash
 DURABLE = {**FAST, "synchronous_commit": "on"}
 DISK_MEGABYTES = 24
+SECONDS_TO_END = 30
 
 
 @dataclass
@@ -40,6 +43,7 @@ class DisturbedNight:
     store: Weather
     disk: SmallDisk
     clock: Clock
+    environment: Environment
     catalog: Catalog
     instance: dg.DagsterInstance
     wanted: Versions
@@ -88,15 +92,23 @@ class DisturbedNight:
         print(f"{time.monotonic() - self.started:.0f} s: {what}", flush=True)
 
     def assert_nothing_is_left_over(self) -> None:
-        """No run and no execution that goes on, no lock, nothing made twice from the same inputs."""
+        """No run and no execution that goes on, no lock, no file without a record, nothing made twice from the same inputs."""
         executions = self.catalog.executions()
         assert {one.status for one in executions} <= {"succeeded", "failed"}
         assert self.in_flight() == []
         assert self.catalog.untold() == []
-        with sa.create_engine(self.catalog._url).connect() as connection:
-            locks = connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
-            # of runs that have ended nobody holds any
-            assert locks.scalar() == 0
+        its, locks = self.environment, sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        with sa.create_engine(its.catalog_url, isolation_level="AUTOCOMMIT").connect() as connection:
+            # the processes of a run hold one until they end, which is later than the run
+            wait_for(lambda: connection.scalar(locks) == 0, "the last lock", seconds=SECONDS_TO_END)
+            known = set(connection.scalars(sa.text(f"SELECT path FROM {its.catalog_schema}.memo")))
+        results = open_folder(its.storage_root, s3_endpoint=its.settings.s3_endpoint)
+        # the card of a model lies beside it
+        known |= {f"{path.removesuffix(MODEL_SUFFIX)}.json" for path in known if path.endswith(MODEL_SUFFIX)}
+        files = {file.removeprefix(f"{results.path}/") for file in results.fs.find(results.path)}
+        # all that is known is there, but for what needs no file
+        assert files >= known - {""}, known - files
+        assert files <= known, files - known
         made = Counter(
             (one.asset, one.partition, *sorted(one.inputs.items()))
             for one in executions
@@ -140,7 +152,9 @@ def disturbed_night(
             dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance,
         ):
             wanted = versions(embedded, {})
-            night = DisturbedNight(machine, postgres, store, disk, clock, catalog, instance, wanted)
+            night = DisturbedNight(
+                machine, postgres, store, disk, clock, environment, catalog, instance, wanted
+            )
             yield night
             night.assert_nothing_is_left_over()
             deployed = CommandLine(disk.folder / "home")

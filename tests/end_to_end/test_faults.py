@@ -22,7 +22,7 @@ from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
-SECONDS_FOR_A_NIGHT = 420
+SECONDS_FOR_A_NIGHT = 900
 HOURS_AHEAD = 3
 SECONDS_WITHOUT_ROOM = 10
 
