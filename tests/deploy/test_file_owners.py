@@ -11,7 +11,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,7 +39,7 @@ from tests.services.unix_users import (
     made_for_real,
     numbered,
     outcomes,
-    skip_without_shared_python,
+    shared_python,
 )
 
 ASSETS = sorted(PIPELINE.by_asset)
@@ -309,6 +308,7 @@ class Installation:
     """A staging environment whose plan an administrator has carried out."""
 
     folder: Path
+    python: str
     variables: Mapping[str, str]
     plan: FileOwners
 
@@ -324,7 +324,7 @@ class Installation:
     def start(self, job: str, service: str) -> subprocess.Popen[bytes]:
         """A run of the job in a process of its own, as root or as systemd starts the service."""
         words = [] if service == "root" else [*AS_SYSTEMD, f"--reuid={service}", f"--regid={service}"]
-        words += [sys.executable, "-m", "dagster", "job", "execute", "-m", "tests.deploy.step_with_a_user"]
+        words += [self.python, "-m", "dagster", "job", "execute", "-m", "tests.deploy.step_with_a_user"]
         with (self.folder / "run.log").open("wb") as log:
             return subprocess.Popen(
                 [*words, "-j", job],
@@ -342,7 +342,7 @@ class Installation:
 @pytest.fixture
 def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
     """Users and folders as the printed commands make them; the users' names are those of nobody else's test."""
-    skip_without_shared_python()
+    python, path = shared_python()
     databases = [postgres_server.new_database() for _ in range(2)]
     with folder_for_all() as folder:
         dagster_home = folder / "dagster"
@@ -359,6 +359,7 @@ def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
             "DAGSTER_HOME": str(dagster_home),
             "DAGSTER_POSTGRES_URL": databases[1],
             "AWS_SECRET_ACCESS_KEY": "secret-of-service",
+            **path,
         }
         place = read_environment(variables)
         owners = plan(place)
@@ -367,7 +368,7 @@ def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
             (its / "PHOTO_POPULARITY_CATALOG").write_text(databases[0])
             (its / "AWS_SECRET_ACCESS_KEY").write_text("secret-of-task")
             shutil.chown(dagster_home, SERVICE)
-            yield Installation(folder, variables, owners)
+            yield Installation(folder, python, variables, owners)
     for url in databases:
         postgres_server.drop(url)
 

@@ -8,6 +8,8 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +33,27 @@ def skip_without_root() -> None:
         pytest.skip("only root may work as another user")
 
 
-def skip_without_shared_python() -> None:
-    """Skip the test visibly where a step of another user could import nothing."""
+def shared_python() -> tuple[str, dict[str, str]]:
+    """This Python, or the system's of its version with this one's packages, as all users may start it: program, variables.
+
+    Skips visibly where others may read neither.
+    """
     skip_without_root()
     nobody = TaskUser("nobody", FIRST_NUMBER - 1, FIRST_NUMBER - 1, (), "/")
-    if as_user(nobody, lambda: outcomes([Path(os.__file__).read_bytes])) == ["refused"]:
-        pytest.skip(f"other users may not read this Python: {os.__file__}")
+    packages = sysconfig.get_path("purelib")
+    systems = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    for program, variables in ((sys.executable, {}), (systems, {"PYTHONPATH": packages})):
+        if as_user(nobody, partial(_imports_all, program, variables)):
+            return program, variables
+    pytest.skip(f"other users may not read {sys.executable}, nor {systems} with {packages}")
+
+
+def _imports_all(program: str, variables: dict[str, str]) -> bool:
+    words = [program, "-c", "import dagster, numpy"]
+    try:
+        return subprocess.run(words, env=variables, cwd="/", capture_output=True, check=False).returncode == 0
+    except (PermissionError, FileNotFoundError):
+        return False
 
 
 @contextmanager
