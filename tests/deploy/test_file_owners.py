@@ -27,19 +27,21 @@ from resources.identity import LOOKS, readers_of, secret_of, user_of
 from resources.run_logs import RunLogHandler, share_log
 from resources.settings import Settings
 from resources.storage import FileStorage
-from resources.task_users import TaskUser, check_may_become, user_in
+from resources.task_users import CAPABILITIES, TaskUser, check_may_become, user_in
 from tests.deploy.step_with_a_user import STARTED, TASK, TOLD
 from tests.end_to_end.dagster_ui import wait_for
-from tests.services.one_machine import CHECKOUT, DEPLOYMENT
+from tests.services.one_machine import CHECKOUT
 from tests.services.ports import wait_until
 from tests.services.postgres import PostgresServer
 from tests.services.unix_users import (
+    as_systemd,
     as_user,
     folder_for_all,
     made_for_real,
     numbered,
     outcomes,
     shared_python,
+    without_captured_output,
 )
 
 ASSETS = sorted(PIPELINE.by_asset)
@@ -47,22 +49,8 @@ MAKERS = [task for task in tasks() if task.files]
 SOURCES = {"photo_files": "photos", "log_files": "logs"}
 EVERY = pytest.mark.parametrize("task", tasks(), ids=lambda task: task.name)
 NAMES = pytest.mark.parametrize("name", ["production", "staging"])
-# AmbientCapabilities= and NoNewPrivileges= of a unit
-CAPABILITIES = "+setuid,+setgid,+kill"
-AS_SYSTEMD = (
-    "setpriv",
-    "--init-groups",
-    f"--inh-caps={CAPABILITIES}",
-    f"--ambient-caps={CAPABILITIES}",
-    "--no-new-privs",
-)
 DONE, REFUSED = "done", "refused"
 Calls = list[Callable[[], object]]
-NO_COMPUTE_LOGS = """
-compute_logs:
-  module: dagster.core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-"""
 
 
 def plan(environment: Environment) -> FileOwners:
@@ -323,7 +311,7 @@ class Installation:
 
     def start(self, job: str, service: str) -> subprocess.Popen[bytes]:
         """A run of the job in a process of its own, as root or as systemd starts the service."""
-        words = [] if service == "root" else [*AS_SYSTEMD, f"--reuid={service}", f"--regid={service}"]
+        words = [] if service == "root" else as_systemd(service, CAPABILITIES)
         words += [self.python, "-m", "dagster", "job", "execute", "-m", "tests.deploy.step_with_a_user"]
         with (self.folder / "run.log").open("wb") as log:
             return subprocess.Popen(
@@ -347,9 +335,7 @@ def installation(postgres_server: PostgresServer) -> Iterator[Installation]:
     with folder_for_all() as folder:
         dagster_home = folder / "dagster"
         dagster_home.mkdir()
-        (dagster_home / "dagster.yaml").write_text(
-            (DEPLOYMENT / "dagster.yaml").read_text() + NO_COMPUTE_LOGS
-        )
+        (dagster_home / "dagster.yaml").write_text(without_captured_output())
         variables = {
             "PHOTO_POPULARITY_ENV": "staging",
             "PHOTO_POPULARITY_USER": f"t{secrets.token_hex(4)}",

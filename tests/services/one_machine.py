@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.services.ports import HOST, accepts, free_port, wait_until
 
@@ -24,10 +25,15 @@ SECONDS_TO_END = 30
 
 @dataclass
 class OneMachine:
-    """The processes of the units, by the unit's name or another; `folder` has their logs and what they write."""
+    """The processes of the units, by the unit's name or another; `folder` has their logs and what they write.
+
+    They work in `checkout`, each started by the words that `starters` has for its unit, if any.
+    """
 
     folder: Path
     variables: Mapping[str, str]
+    checkout: Path = CHECKOUT
+    starters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     code_port: int = field(default_factory=free_port)
     web_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -47,12 +53,12 @@ class OneMachine:
         """Start the unit, also once more under another name, and wait until its port answers if it has one."""
         name = name or unit
         before = service(unit)["ExecStartPre"].replace("${DAGSTER_HOME}", self.variables["DAGSTER_HOME"])
-        subprocess.run(before.split(), cwd=CHECKOUT, check=True)
+        subprocess.run(before.split(), cwd=self.checkout, check=True)
         with self.log(name).open("ab") as output:
             process = subprocess.Popen(
                 self.command(unit),
                 env={**os.environ, **self.variables},
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -76,7 +82,8 @@ class OneMachine:
             "deploy/one_machine/workspace.yaml": str(workspace),
         }
         program = Path(sys.executable).with_name(Path(words[0]).name)
-        return [str(program), *(here.get(word, word) for word in words[1:])]
+        starter = self.starters.get(unit, ())
+        return [*starter, str(program), *(here.get(word, word) for word in words[1:])]
 
     def children(self, *sessions: int) -> dict[int, str]:
         """What else runs of these sessions, or of any that was ever begun here: commands by process."""
@@ -130,10 +137,10 @@ def variables_of_the_example() -> dict[str, str]:
 
 @contextmanager
 def one_machine(
-    folder: Path, variables: Mapping[str, str], units: Iterable[str] = UNITS
+    folder: Path, variables: Mapping[str, str], units: Iterable[str] = UNITS, **more: Any
 ) -> Iterator[OneMachine]:
     """The units started, all of them with the code location first, and ended again with whatever was started beside them."""
-    machine = OneMachine(folder, variables)
+    machine = OneMachine(folder, variables, **more)
     try:
         for unit in units:
             machine.start(unit)

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,14 @@ import pytest
 from photo_popularity.deployment.file_owners import FileOwners, commands
 from resources.task_users import TaskUser, become
 from tests.end_to_end.dagster_ui import wait_for
+from tests.services.one_machine import CHECKOUT, DEPLOYMENT
 
 FIRST_NUMBER = 61_000
+NO_COMPUTE_LOGS = """
+compute_logs:
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 
 
 def skip_without_root() -> None:
@@ -40,7 +46,7 @@ def shared_python() -> tuple[str, dict[str, str]]:
     """
     skip_without_root()
     nobody = TaskUser("nobody", FIRST_NUMBER - 1, FIRST_NUMBER - 1, (), "/")
-    packages = sysconfig.get_path("purelib")
+    packages = f"{sysconfig.get_path('purelib')}:{CHECKOUT}"
     systems = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     for program, variables in ((sys.executable, {}), (systems, {"PYTHONPATH": packages})):
         if as_user(nobody, partial(_imports_all, program, variables)):
@@ -48,8 +54,20 @@ def shared_python() -> tuple[str, dict[str, str]]:
     pytest.skip(f"other users may not read {sys.executable}, nor {systems} with {packages}")
 
 
+def as_systemd(user: str, capabilities: Iterable[str] = ()) -> list[str]:
+    """What starts a program as User=, AmbientCapabilities= and NoNewPrivileges= of a unit do."""
+    its = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities) or "-all"
+    rights = [f"--inh-caps={its}", f"--ambient-caps={its}", "--no-new-privs"]
+    return ["setpriv", "--init-groups", *rights, f"--reuid={user}", f"--regid={user}"]
+
+
+def without_captured_output() -> str:
+    """The `dagster.yaml` of one machine where each task is a user of its own."""
+    return (DEPLOYMENT / "dagster.yaml").read_text() + NO_COMPUTE_LOGS
+
+
 def _imports_all(program: str, variables: dict[str, str]) -> bool:
-    words = [program, "-c", "import dagster, numpy"]
+    words = [program, "-c", "import dagster, photo_popularity.definitions"]
     try:
         return subprocess.run(words, env=variables, cwd="/", capture_output=True, check=False).returncode == 0
     except (PermissionError, FileNotFoundError):
