@@ -50,7 +50,7 @@ class PatientRunLauncher(K8sRunLauncher):
         if result.status != WorkerStatus.UNKNOWN or GONE in (result.msg or ""):
             self._silent_since = None
             if result.status not in ALIVE and not self._instance.run_will_resume(run.run_id):
-                self._end_steps(run)
+                self._end_steps(run, "the run's own pod is dead")
             return result
         now = time.monotonic()
         self._silent_since = self._silent_since or now
@@ -60,11 +60,12 @@ class PatientRunLauncher(K8sRunLauncher):
         return CheckRunHealthResult(WorkerStatus.RUNNING, result.msg)
 
     def terminate(self, run_id: str) -> bool:
-        """Tell the run's pod to end, which ends its steps; of a dead one nobody else would."""
+        """Tell the run's pod to end, and its steps: it may be dead already, or before it has told them all."""
         run = self._instance.get_run_by_id(run_id)
+        told = bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if run is not None and not run.is_finished:
-            self.check_run_worker_health(run)
-        return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
+            self._end_steps(run, "the run was told to end")
+        return told
 
     def get_run_worker_debug_info(
         self,
@@ -89,7 +90,7 @@ class PatientRunLauncher(K8sRunLauncher):
             return reason
         return f"{reason}\n\n{super().get_run_worker_debug_info(run, include_container_logs)}"
 
-    def _end_steps(self, run: DagsterRun) -> None:
+    def _end_steps(self, run: DagsterRun, reason: str) -> None:
         """Delete the Jobs of the run's steps that are at work; what has ended is kept for who looks into it."""
         namespace = self.get_container_context_for_run(run).namespace
         listed = self._api_client.batch_api.list_namespaced_job(
@@ -100,6 +101,4 @@ class PatientRunLauncher(K8sRunLauncher):
             if job.status.succeeded or job.status.failed:
                 continue
             if delete_job(self._api_client, name, namespace):
-                self._instance.report_engine_event(
-                    f"Job {name} was deleted, as the run's own pod is dead.", run
-                )
+                self._instance.report_engine_event(f"Job {name} was deleted, as {reason}.", run)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dagster import DagsterEvent
+from dagster._core.events import EngineEventData
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepHandlerContext,
@@ -42,7 +43,7 @@ SECONDS_TO_REPORT = 4
 
 @dataclass
 class WatchedStepHandler(ReasonedStepHandler):
-    """Launches and ends steps as `inner` does, and knows of each whether it lives, and if not, why.
+    """Launches steps as `inner` does, and knows of each whether it lives, and if not, why.
 
     A step whose pod does not run `start_seconds` after it was first looked for has failed, and its Job is deleted, so
     that it cannot start later, beside its own second attempt.
@@ -84,8 +85,13 @@ class WatchedStepHandler(ReasonedStepHandler):
             )
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
-        """Delete the step's Job and pod."""
-        return self.inner.terminate_step(step_handler_context)
+        """Delete the step's Job with its pods."""
+        name = self.inner._get_k8s_step_job_name(step_handler_context)
+        context = step_handler_context.get_step_context(step_of(step_handler_context))
+        yield DagsterEvent.engine_event(context, f"Deleting Job {name} of the step.", EngineEventData())
+        delete_job(
+            self.inner._api_client, name, self.inner._get_container_context(step_handler_context).namespace
+        )
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """Whether the step may still come to its end by itself; if not, why."""

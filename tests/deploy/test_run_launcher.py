@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ from dagster import DagsterRunStatus
 from tests.services.kubernetes_api.faults import PodFault, PodFaultKind
 from tests.services.kubernetes_api.objects import JOBS, PODS, Object
 from tests.services.kubernetes_dagster import (
+    CHECKOUT,
     NAMESPACE,
     RULES,
     KubernetesDagster,
@@ -267,3 +271,26 @@ def test_a_run_outlives_an_api_that_is_away(nights: Nights) -> None:
     dagster.api.come_up()
     assert dagster.wait(run_id) == DagsterRunStatus.SUCCESS
     assert trace.read_text() == "began\nended\n"
+
+
+def test_who_cancels_a_run_ends_its_step_and_nobody_tries_it_again(nights: Nights) -> None:
+    dagster = nights.dagster
+    run_id = dagster.launch("cared_for", {"ops": {"heavy": {"config": {"seconds": FOR_EVER}}}})
+    trace = dagster.home / f"{run_id}.trace"
+    assert dagster.until(trace.exists)
+    # Kubernetes's client learns at its import who it is
+    pages = "import dagster, sys\nwith dagster.DagsterInstance.get() as its: its.run_launcher.terminate(sys.argv[1])"
+    variables = {"DAGSTER_HOME": str(dagster.home), "KUBECONFIG": str(dagster.kubeconfig)}
+    subprocess.run(
+        [sys.executable, "-c", pages, run_id], env=os.environ | variables, cwd=CHECKOUT, check=True
+    )
+    assert dagster.wait(run_id) == DagsterRunStatus.CANCELED
+    assert dagster.until(lambda: not at_work(dagster, run_id)), at_work(dagster, run_id)
+    assert trace.read_text() == "began\n"
+
+
+def at_work(dagster: KubernetesDagster, run_id: str) -> list[Object]:
+    """The run's pods that have not ended, its own and its steps'."""
+    pods = dagster.api.items(PODS, NAMESPACE)
+    its = [pod for pod in pods if pod["metadata"]["labels"].get("dagster/run-id") == run_id]
+    return [pod for pod in its if pod["status"]["phase"] in ("Pending", "Running")]

@@ -172,6 +172,15 @@ def test_who_ends_a_run_whose_pod_is_dead_ends_its_steps(cluster: Cluster) -> No
     assert orphan not in cluster.jobs()
 
 
+def test_who_ends_a_run_ends_its_steps_whatever_becomes_of_its_pod(cluster: Cluster) -> None:
+    run, other = cluster.run(AT_WORK), cluster.run(AT_WORK)
+    step, anothers = cluster.step(run), cluster.step(other)
+    assert cluster.instance.run_launcher.terminate(run.run_id)
+    assert step not in cluster.jobs()
+    assert anothers in cluster.jobs()
+    assert f"Job {step} was deleted, as the run was told to end." in cluster.said(run)
+
+
 def test_a_job_is_there_though_the_answer_that_it_was_made_is_lost(cluster: Cluster) -> None:
     """Dagster's client asks again, is told that it is there already, and fails what works."""
     instance, lost = cluster.instance, RequestFault(None, verb="create", resource="jobs", after_doing=True)

@@ -39,13 +39,14 @@ RULES = (
 
 @dataclass
 class KubernetesDagster:
-    """A daemon that launches runs as pods; `launch` hands it one."""
+    """A daemon that launches runs as pods under the account of `kubeconfig`; `launch` hands it one."""
 
     api: KubernetesApi
     home: Path
     workspace: Path
     instance: DagsterInstance
     daemon_log: Path
+    kubeconfig: Path
     launched: dict[str, float] = field(default_factory=dict)
 
     def launch(
@@ -177,7 +178,7 @@ def kubernetes_dagster(
         with process(code, variables, folder / "code.log") as server:
             wait_until(lambda: accepts(port), server, (folder / "code.log").read_text)
             with process(daemon, variables, folder / "daemon.log"):
-                yield KubernetesDagster(api, home, workspace, instance, folder / "daemon.log")
+                yield KubernetesDagster(api, home, workspace, instance, folder / "daemon.log", kubeconfig)
 
 
 @contextmanager
