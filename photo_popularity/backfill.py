@@ -17,7 +17,8 @@ from pydantic import Field
 from partitions.days import days_between
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import BACKFILL_TAG, NIGHTLY_JOB, run_by_executor, run_here
-from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
+from resources.io_managers import PARTITION_TAG
+from resources.run_coordinator import LAUNCHED_BY_TAG, launched_by
 
 NEWEST_FIRST, OLDEST_FIRST = "newest-first", "oldest-first"
 BACKFILL_JOB = "ordered_backfill_job"
@@ -114,9 +115,7 @@ def _check_days(job: dg.JobDefinition, days: Sequence[str]) -> None:
 )
 def ordered_backfill(context: dg.OpExecutionContext, config: OrderedBackfill) -> None:
     """Run the backfill that the launchpad or the CLI describes; fails in the end when a day has failed."""
-    user = (
-        context.run.tags.get(LAUNCHED_BY_TAG) or context.run.tags.get("user") or f"backfill {context.run_id}"
-    )
+    user = launched_by(context.run.tags) or f"backfill {context.run_id}"
     job = context.repository_def.get_job(NIGHTLY_JOB)
     try:
         failed = run_backfill(

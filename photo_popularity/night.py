@@ -29,7 +29,7 @@ from photo_popularity.planning import (
 from resources.environment import Environment
 from resources.errors import SourceUnavailable
 from resources.installation import Installation, install
-from resources.io_managers import LAUNCHED_BY_TAG
+from resources.run_coordinator import LAUNCHED_BY_TAG
 
 
 class Observer:

@@ -21,9 +21,12 @@ from resources.settings import Settings, parse_variable, read_settings_file, unk
 PREFIX = "PHOTO_POPULARITY_"
 NAMES = ("local", "staging", "production")
 # a variable with the prefix that is neither one of these nor a setting is a typo
-OTHER_VARIABLES = {"ENV", "HOME", "USER", "REAL_DATA"}
+OTHER_VARIABLES = {"ENV", "HOME", "USER", "REAL_DATA", "DAGSTER_CHART"}
+OTHER_PREFIX = "CLUSTER_"
 # PostgreSQL cuts names after 63 bytes, silently
 LONGEST_USER = 24
+# how names end that are not their users' own
+NUMBERED = re.compile(r"-[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     values |= read_settings_file(environment.settings_file)
     known = [item.name.upper() for item in fields(Settings)]
     for key, value in ours.items():
-        if key in OTHER_VARIABLES:
+        if key in OTHER_VARIABLES or key.startswith(OTHER_PREFIX):
             continue
         if key not in known:
             raise InputError(
@@ -125,7 +128,7 @@ def _login_name() -> str:
 def _short_name(user: str) -> str:
     """The user as a part of folder, bucket and schema names; two users never have the same one."""
     plain = re.sub(r"[^a-z0-9]+", "-", user.lower()).strip("-")[:LONGEST_USER].rstrip("-")
-    if plain == user:
+    if plain == user and not NUMBERED.search(plain):
         return plain
     # what was left out told users apart: ann.lee is not ann-lee
     return f"{plain}-{hashlib.sha256(user.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}".lstrip("-")

@@ -15,13 +15,13 @@ from resources.catalog_records import Output
 from resources.errors import SourceUnavailable
 from resources.output_parts import Part
 from resources.pages import Shown, last_told, page_of, together, withdrawn
+from resources.run_coordinator import launched_by
 from resources.steps import Step
 from resources.table_storage import TableStorage
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
-LAUNCHED_BY_TAG = "photo_popularity/launched_by"
 PARENT_RUN_TAG = "dagster/parent_run_id"
 WORK_ORDER_TAG = "photo_popularity/work_order"
 # on runs that were launched because something is out of date: they make that, and leave the rest
@@ -194,7 +194,7 @@ def step_of(storage: TableStorage, context: dg.StepExecutionContext) -> Step:
         context.run_id,
         context.op_def.name,
         keys=keys,
-        launched_by=launched_by(tags, storage),
+        launched_by=launched_by(tags) or storage.environment.user,
         # a person who has a run executed again wants it made again
         only_out_of_date=ONLY_OUT_OF_DATE_TAG in tags and PARENT_RUN_TAG not in tags,
         waiting=lambda: context.log.info("another run works on this step: waiting until it has ended"),
@@ -229,20 +229,6 @@ def partitions_of_run(
 def work_order(keys: Sequence[str]) -> str:
     """Digest of the keys that a run is to make, whatever their order."""
     return digest(dict.fromkeys(keys, ""))
-
-
-def launched_by(tags: Mapping[str, str], storage: TableStorage) -> str:
-    """Who launched a run, from its tags: a person, a schedule, a sensor or a backfill."""
-    for tag, what in (
-        (LAUNCHED_BY_TAG, ""),
-        ("dagster/schedule_name", "schedule "),
-        ("dagster/sensor_name", "sensor "),
-        ("dagster/backfill", "backfill "),
-        ("user", ""),
-    ):
-        if tag in tags:
-            return what + tags[tag]
-    return storage.environment.user
 
 
 def may_pass(error: BaseException) -> bool:

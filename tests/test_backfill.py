@@ -26,7 +26,8 @@ from photo_popularity.domain.behavior import merge_signals
 from photo_popularity.domain.errors import InputError
 from photo_popularity.jobs import NIGHTLY_JOB
 from resources.dagster_home import INSTANCE_CONFIG
-from resources.io_managers import LAUNCHED_BY_TAG, PARTITION_TAG
+from resources.io_managers import PARTITION_TAG
+from resources.run_coordinator import LAUNCHED_BY_TAG
 from tests.night_fixtures import Place
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,7 +31,7 @@ from photo_popularity.planning import (
 from resources.dagster_home import make_folder, open_instance
 from resources.environment import Environment
 from resources.installation import Installation, install
-from resources.io_managers import LAUNCHED_BY_TAG
+from resources.run_coordinator import LAUNCHED_BY_TAG
 from resources.settings import Settings
 
 LOOK = "look"

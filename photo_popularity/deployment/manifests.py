@@ -24,6 +24,8 @@ CREDENTIALS = "/var/run/photo-popularity"
 # By itself OpenBLAS takes what the node's CPU can do best, and the last digits of a score with it. Every CPU with AVX2 has
 # this, so that a content version is the same on all nodes.
 SAME_ARITHMETIC = {"OPENBLAS_CORETYPE": "Haswell"}
+# how long a look may take, as on one machine: the first one reads every file
+LONGEST_LOOK = {"DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "600"}
 SECRET_SETTINGS = {"catalog", "database", "visitor_salt", "failure_webhook"}
 # how the chart labels its own pods
 SERVERS, CODE = ("dagster-daemon", "dagster-webserver"), "user-deployments"
@@ -73,7 +75,7 @@ def _settings(environment: Environment) -> Manifest:
     its = {f"{PREFIX}ENV": environment.name, f"{PREFIX}USER": environment.user, **values}
     # where the launcher starts pods
     its["DAGSTER_K8S_PIPELINE_RUN_NAMESPACE"] = namespace_of(environment)
-    return kubernetes_object(environment, "ConfigMap", "settings", data=its | SAME_ARITHMETIC)
+    return kubernetes_object(environment, "ConfigMap", "settings", data=its | SAME_ARITHMETIC | LONGEST_LOOK)
 
 
 def _rights(environment: Environment) -> Iterator[Manifest]:

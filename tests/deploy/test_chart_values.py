@@ -15,7 +15,7 @@ import yaml
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET
-from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, manifests
+from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, LONGEST_LOOK, manifests
 from photo_popularity.deployment.tasks import LOGS, tasks
 from resources.environment import Environment
 from resources.event_log import EVENTS_AT_ONCE
@@ -23,6 +23,7 @@ from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
 from resources.settings import Settings
 from tests.services.dagster_chart import concurrency_of_runs, dagster_yaml, merged, snake_case
 from tests.services.kubernetes_api.server import kubernetes_api
+from tests.services.one_machine import variables_of_the_example
 from tests.services.postgres import PostgresServer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -95,12 +96,20 @@ def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:
 def test_the_code_location_is_where_the_network_policy_lets_it_be_reached() -> None:
     assert CODE["port"] == CODE_PORT
     assert LAUNCHER["env_config_maps"] == [its["name"] for its in CODE["envConfigMaps"]] == ["settings"]
+    assert VALUES["dagsterDaemon"]["envConfigMaps"] == CODE["envConfigMaps"]
+    assert LONGEST_LOOK.items() <= variables_of_the_example().items()
     assert LAUNCHER["dagster_home"] == VALUES["global"]["dagsterHome"]
 
 
 def test_dagsters_instance_is_as_on_one_machine() -> None:
     assert VALUES["additionalInstanceConfig"] == {"nux": ONE_MACHINE["nux"]}
     assert concurrency_of_runs(VALUES["concurrency"]["runs"]) == ONE_MACHINE["concurrency"]["runs"]
+    queue, theirs = VALUES["dagsterDaemon"]["runCoordinator"], ONE_MACHINE["run_coordinator"]
+    assert queue["type"] == "CustomRunCoordinator"
+    its = queue["config"]["customRunCoordinator"]
+    assert its["class"] == theirs["class"]
+    # but for the pause between looks
+    assert its["config"].items() <= theirs["config"].items()
     logs = ONE_MACHINE["python_logs"]
     assert VALUES["pythonLogs"] == {
         "pythonLogLevel": logs["python_log_level"],

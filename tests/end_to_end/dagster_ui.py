@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +65,11 @@ class DagsterUI:
         page.goto(f"{self.address}{path}")
 
 
-def ask(address: str, query: str, **variables: Any) -> Any:
+def ask(address: str, query: str, headers: Mapping[str, str] | None = None, **variables: Any) -> Any:
     """The data that the server at this address answers to a GraphQL query."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(
-        f"{address}/graphql", data=body, headers={"content-type": "application/json"}
+        f"{address}/graphql", data=body, headers={"content-type": "application/json", **(headers or {})}
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         answer = json.load(response)

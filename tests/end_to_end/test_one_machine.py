@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 
-from tests.services.one_machine import DEPLOYMENT, UNITS, service, variables_of_the_example
+from photo_popularity.definitions import PIPELINE
+from photo_popularity.jobs import PHOTO_DATABASE_JOB
+from resources.environment import read_environment
+from resources.outputs import read_outputs
+from resources.run_coordinator import THE_PAGES
+from tests.end_to_end.dagster_ui import ask, wait_for
+from tests.services.identities import write_credentials
+from tests.services.one_machine import (
+    CHECKOUT,
+    DEPLOYMENT,
+    UNITS,
+    OneMachine,
+    one_machine,
+    service,
+    variables_of_the_example,
+)
+from tests.services.postgres import PostgresServer
+
+LAUNCH = """mutation Launch($run: ExecutionParams!) { launchRun(executionParams: $run) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+DAYS = ["2026-10-20", "2026-10-21", "2026-10-22", "2026-10-23"]
+STEP = "photo_metadata"
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -27,3 +54,98 @@ def test_as_many_runs_may_be_launched_at_once_as_may_be_at_work() -> None:
     launches = instance["run_coordinator"]["config"]
     assert launches["dequeue_use_threads"]
     assert launches["dequeue_num_workers"] == instance["concurrency"]["runs"]["max_concurrent_runs"]
+
+
+@pytest.fixture
+def machine(small_site: Path, tmp_path: Path, postgres_server: PostgresServer) -> Iterator[OneMachine]:
+    """The units of an environment where nothing starts by itself, and each task has credentials."""
+    catalog, dagster = postgres_server.new_database(), postgres_server.new_database()
+    own = {step.name: {"SECRET_OF_A_TASK": f"of {step.name}"} for step in PIPELINE.steps}
+    variables = {
+        **variables_of_the_example(),
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "DAGSTER_POSTGRES_URL": dagster,
+        "PHOTO_POPULARITY_ENV": "local",
+        "PHOTO_POPULARITY_USER": "ops",
+        "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
+        "PHOTO_POPULARITY_CATALOG": catalog,
+        "PHOTO_POPULARITY_STORAGE": str(tmp_path / "storage"),
+        "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
+        "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
+        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
+        "PHOTO_POPULARITY_DATA_SINCE": DAYS[0],
+        "PHOTO_POPULARITY_CREDENTIALS": str(write_credentials(tmp_path / "credentials", own)),
+    }
+    (tmp_path / "home").mkdir()
+    with one_machine(tmp_path, variables) as machine:
+        yield machine
+    for url in (catalog, dagster):
+        postgres_server.drop(url)
+
+
+def launch_from_the_pages(machine: OneMachine, day: str, **headers: str) -> None:
+    """Launch the job for a day as the launchpad does; whoever the run's tags say has launched it."""
+    tags = {"dagster/partition": day, "photo_popularity/launched_by": "somebody else"}
+    run = {
+        "selector": {
+            "repositoryLocationName": "photo_popularity",
+            "repositoryName": "__repository__",
+            "pipelineName": PHOTO_DATABASE_JOB,
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+    answer = ask(machine.address, LAUNCH, headers=headers, run=run)
+    assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+
+
+def dagster(machine: OneMachine, *words: str, user: str) -> None:
+    """A command of Dagster, as somebody enters it on this machine."""
+    workspace = ("--workspace", str(machine.folder / "workspace.yaml"), "--job", PHOTO_DATABASE_JOB)
+    variables = os.environ | machine.variables | {"PHOTO_POPULARITY_USER": user}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dagster"), "job", *words, *workspace],
+        env=variables,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.end_to_end
+@pytest.mark.postgres
+def test_whoever_launches_a_run_is_on_record_and_its_steps_work_as_their_tasks(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch_from_the_pages(machine, DAYS[0], **{"X-Forwarded-User": "ann@example.com"})
+    launch_from_the_pages(machine, DAYS[1])
+    dagster(machine, "launch", "--tags", json.dumps({"dagster/partition": DAYS[2]}), user="ben")
+    dagster(machine, "backfill", "--partitions", DAYS[3], "--noprompt", user="ben")
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", machine.variables["DAGSTER_POSTGRES_URL"])
+    with dg.DagsterInstance.from_config(machine.variables["DAGSTER_HOME"]) as instance:
+
+        def all_have_ended() -> bool:
+            runs = instance.get_runs()
+            return len(runs) == len(DAYS) and all(run.is_finished for run in runs)
+
+        wait_for(all_have_ended, "the end of the runs", seconds=180)
+        for run in instance.get_runs():
+            said = [entry.message for entry in instance.all_logs(run.run_id)]
+            assert run.status == dg.DagsterRunStatus.SUCCESS, said
+            assert f"Starting a process for {STEP} with the credentials of {STEP}." in said
+            assert (
+                run.tags["photo_popularity/launched_by"]
+                == launched_by(machine)[run.tags["dagster/partition"]]
+            )
+    *known, backfill = (launched_by(machine)[day] for day in DAYS)
+    assert known == ["ann@example.com", THE_PAGES, "ben"]
+    assert backfill.startswith("backfill ")
+
+
+def launched_by(machine: OneMachine) -> dict[str, str]:
+    """Who had each day made, as the catalog has it."""
+    catalog = read_outputs(read_environment(machine.variables)).catalog
+    return {one.partition: one.launched_by for one in catalog.executions() if one.asset == STEP}

@@ -105,7 +105,14 @@ def test_no_two_environments_share_anything_writable(names: list[str], settings:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("ann.lee", "ann-lee"), ("Ann", "ann"), ("安", "李"), ("a" * 70, "a" * 71)]
+    ("one", "other"),
+    [
+        ("ann.lee", "ann-lee"),
+        ("Ann", "ann"),
+        ("安", "李"),
+        ("a" * 70, "a" * 71),
+        ("Ann", Environment("staging", "Ann", HOME).label.removeprefix("staging-")),
+    ],
 )
 def test_users_whose_names_differ_only_in_what_is_left_out_are_told_apart(one: str, other: str) -> None:
     labels = {Environment("staging", user, HOME).label for user in (one, other)}

@@ -16,9 +16,6 @@ DEFAULTS: Values = {
     "postgresql": {"service": {"port": 5432}, "postgresqlScheme": ""},
     "concurrency": {"enabled": False},
     "dagsterDaemon": {
-        "runCoordinator": {
-            "config": {"queuedRunCoordinator": {"dequeueUseThreads": True, "dequeueNumWorkers": 4}}
-        },
         "runMonitoring": {"freeSlotsAfterRunEndSeconds": 0},
     },
     "global": {"celeryConfigSecretName": "dagster-celery-config-secret"},
@@ -59,17 +56,10 @@ def dagster_yaml(given: Values) -> dict[str, Any]:
     }
     if database["postgresqlScheme"]:
         postgres["scheme"] = database["postgresqlScheme"]
-    queue = snake_case(daemon["runCoordinator"]["config"]["queuedRunCoordinator"])
-    if not chosen["enabled"]:
-        queue.setdefault("max_concurrent_runs", -1)
     config: dict[str, Any] = {
         "scheduler": {"module": "dagster.core.scheduler", "class": "DagsterDaemonScheduler"},
         "run_launcher": values["runLauncher"]["config"]["customRunLauncher"],
-        "run_coordinator": {
-            "module": "dagster.core.run_coordinator",
-            "class": "QueuedRunCoordinator",
-            "config": queue,
-        },
+        "run_coordinator": daemon["runCoordinator"]["config"]["customRunCoordinator"],
         "compute_logs": {
             "module": "dagster_aws.s3.compute_log_manager",
             "class": "S3ComputeLogManager",
