@@ -91,6 +91,28 @@ def statements_for_production(staging: Environment, all_tasks: Sequence[Task]) -
         yield from _granted(_schema(staging.production), role_of(staging, task.name), _READS, sees)
 
 
+def owns_rights(environment: Environment) -> str:
+    """As SQL, whether an environment's table of rights is there and belongs to who asks."""
+    return (
+        f"EXISTS (SELECT FROM pg_tables WHERE schemaname = '{environment.catalog_schema}' "
+        "AND tablename = 'rights' AND pg_has_role(tableowner, 'USAGE'))"
+    )
+
+
+def without_rights(production: Environment, roles: Sequence[str]) -> str:
+    """The statement by which production's table of rights forgets roles."""
+    names = ", ".join(f"'{role}'" for role in roles)
+    return f"DELETE FROM {_schema(production)}.rights WHERE role IN ({names})"
+
+
+def statements_without_production(production: Environment, roles: Sequence[str]) -> Iterator[str]:
+    """The SQL that takes from roles, which must be there, whatever they may do with production's catalog."""
+    schema, names = _schema(production), ", ".join(map(quoted, roles))
+    yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {names}"
+    yield f"REVOKE ALL ON SCHEMA {schema} FROM {names}"
+    yield without_rights(production, roles)
+
+
 def _rights(task: Task) -> dict[str, set[str]]:
     """By asset or source, what the task may do with its rows."""
     assets = task.sees | task.ends

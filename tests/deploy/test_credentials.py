@@ -18,7 +18,7 @@ import yaml
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.credentials import KEY, KEY_ID, new_credentials
-from photo_popularity.deployment.database_roles import statements
+from photo_popularity.deployment.database_roles import statements, statements_for_production
 from photo_popularity.deployment.removal import remove
 from photo_popularity.deployment.tasks import duties, tasks
 from photo_popularity.domain.errors import InputError
@@ -26,7 +26,8 @@ from resources.environment import Environment
 from resources.identity import dagster_role_of, role_of, secret_of
 from resources.outputs import read_outputs
 from resources.settings import Settings
-from tests.services.postgres import PostgresServer
+from tests.services.identities import drop_roles
+from tests.services.postgres import PostgresServer, installer, owned_database, seen_by
 from tests.services.s3 import S3Server, enforcing_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.s3]
@@ -69,11 +70,31 @@ def with_roles(environment: Environment) -> Environment:
 
 @pytest.fixture
 def staging(s3: S3Server, postgres_server: PostgresServer) -> Iterator[Environment]:
-    url = postgres_server.new_database()
-    made = with_roles(Environment("staging", "ann", Path("home"), settings(url)))
+    """As the catalog's owner has it, who is no superuser."""
+    with owned_database(postgres_server) as url:
+        made = with_roles(Environment("staging", "ann", Path("home"), settings(url)))
+        yield made
+        list(remove(made, EVERYBODY))
+
+
+@pytest.fixture
+def production(staging: Environment) -> Iterator[Environment]:
+    """The production beside it, whose tasks have roles."""
+    made = with_roles(replace(staging, name="production"))
     yield made
-    list(remove(made, EVERYBODY))
-    postgres_server.drop(url)
+    drop_roles(made)
+
+
+def let_read_production(staging: Environment, owner: Environment) -> None:
+    with sa.create_engine(owner.catalog_url).begin() as connection:
+        for statement in statements_for_production(staging, tasks()):
+            connection.exec_driver_sql(statement)
+
+
+def read_by(environment: Environment, sql: str) -> set[str]:
+    """The only column of a query that the catalog's owner makes."""
+    with sa.create_engine(environment.catalog_url, poolclass=sa.pool.NullPool).connect() as connection:
+        return set(connection.scalars(sa.text(sql)))
 
 
 def new(environment: Environment, *but: str) -> Found:
@@ -159,9 +180,11 @@ def test_the_command_prints_secrets_that_kubernetes_takes(staging: Environment) 
 
 
 def test_an_environment_is_removed_with_all_that_it_has_and_no_other(
-    staging: Environment, s3: S3Server
+    staging: Environment, production: Environment, s3: S3Server
 ) -> None:
     bens = with_roles(replace(staging, user="ann-ben"))
+    for one in (staging, bens):
+        let_read_production(one, production)
     (its, other), theirs = (new(staging)[name] for name in (STEP, DAGSTER_SECRET)), new(bens)
     assert may_write(s3, its, "photo_features")
     assert other
@@ -170,10 +193,11 @@ def test_an_environment_is_removed_with_all_that_it_has_and_no_other(
     assert f"removed the user {role_of(staging, 'photo_features')}" in said
     assert "removed s3://data/results/staging-ann" in said
     assert s3.client().list_objects_v2(Bucket="data")["KeyCount"] == 0
-    with sa.create_engine(staging.catalog_url).connect() as connection:
-        left = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%'")))
-        schemas = set(connection.scalars(sa.text("SELECT nspname FROM pg_namespace")))
-        databases = set(connection.scalars(sa.text("SELECT datname FROM pg_database")))
+    left = read_by(staging, "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%'")
+    schemas = read_by(staging, "SELECT nspname FROM pg_namespace")
+    databases = read_by(staging, "SELECT datname FROM pg_database")
+    readers = read_by(production, f"SELECT role FROM {production.catalog_schema}.rights")
+    assert readers == {role_of(one, task.name) for one in (production, bens) for task in tasks()}
     assert left == {*(role_of(bens, task.name) for task in tasks()), dagster_role_of(bens)}
     assert bens.catalog_schema in schemas
     assert staging.catalog_schema not in schemas
@@ -182,7 +206,52 @@ def test_an_environment_is_removed_with_all_that_it_has_and_no_other(
     users = {user["UserName"] for user in s3.client("iam").list_users()["Users"]}
     assert users == {"root", *(role_of(bens, task.name) for task in EVERYBODY)}
     assert who_signs_in(theirs[STEP]) == role_of(bens, "photo_features")
-    list(remove(bens, EVERYBODY))
+    for _ in range(2):
+        list(remove(bens, EVERYBODY))
+    assert read_by(staging, "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%'") == set()
+
+
+def test_keys_of_s3_end_even_where_postgresql_cannot_be_reached(staging: Environment, s3: S3Server) -> None:
+    its = new(staging)[STEP]
+    unreachable = (
+        sa.make_url(staging.catalog_url).set(password="another").render_as_string(hide_password=False)
+    )
+    with pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+        list(remove(replace(staging, settings=settings(unreachable)), EVERYBODY))
+    assert not may_write(s3, its, "photo_features")
+
+
+def test_who_owns_staging_alone_leaves_to_the_owner_of_production_what_that_one_granted(
+    staging: Environment, production: Environment, postgres_server: PostgresServer
+) -> None:
+    with installer(postgres_server) as somebody:
+        url = seen_by(somebody, staging.catalog_url)
+        owner, database = sa.create_engine(staging.catalog_url), sa.make_url(url).database
+        with owner.begin() as connection:
+            connection.exec_driver_sql(f"GRANT CREATE ON DATABASE {database} TO {somebody}")
+        bens = with_roles(Environment("staging", "ben", Path("home"), settings(url)))
+        let_read_production(bens, production)
+        found = new(bens)
+        assert who_signs_in(found[STEP]) == role_of(bens, "photo_features")
+        with pytest.raises(
+            InputError, match=f"{len(tasks())} roles stay, .* nobody can sign in as"
+        ) as refused:
+            list(remove(bens, EVERYBODY))
+        assert "not permitted to log in" in who_signs_in(found[STEP])
+        assert (
+            read_by(staging, f"SELECT nspname FROM pg_namespace WHERE nspname = '{bens.catalog_schema}'")
+            == set()
+        )
+        with owner.begin() as connection:
+            connection.exec_driver_sql(str(refused.value).split("\n", 1)[1])
+        owner.dispose()
+        list(remove(bens, EVERYBODY))
+        assert read_by(staging, "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging_ben%'") == set()
+        readers = read_by(production, f"SELECT role FROM {production.catalog_schema}.rights")
+        assert readers == {role_of(production, task.name) for task in tasks()}
+        with owner.begin() as connection:
+            connection.exec_driver_sql(f"REVOKE CREATE ON DATABASE {database} FROM {somebody}")
+        owner.dispose()
 
 
 def test_only_a_staging_environment_is_ever_removed(staging: Environment) -> None:

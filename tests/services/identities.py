@@ -50,6 +50,8 @@ def drop_roles(environment: Environment) -> None:
     engine = sa.create_engine(environment.catalog_url)
     with engine.begin() as connection:
         for task in tasks():
-            connection.exec_driver_sql(f"DROP OWNED BY {role_of(environment, task.name)}")
-            connection.exec_driver_sql(f"DROP ROLE {role_of(environment, task.name)}")
+            role = role_of(environment, task.name)
+            connection.exec_driver_sql(f"GRANT {role} TO CURRENT_USER")
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")
     engine.dispose()

@@ -37,14 +37,15 @@ class Databases:
     def new_database(self) -> str:
         """Create an empty database and give its address."""
         name = f"test_{secrets.token_hex(6)}"
-        self._administer(f"CREATE DATABASE {name}")
+        self.administer(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is still connected."""
-        self._administer(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+        self.administer(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
 
-    def _administer(self, statement: str) -> None:
+    def administer(self, statement: str) -> None:
+        """Have the server's own user do something."""
         engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
@@ -132,6 +133,30 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     url = postgres_server.new_database()
     yield url
     postgres_server.drop(url)
+
+
+@contextmanager
+def installer(server: Databases) -> Iterator[str]:
+    """The name, and password, of somebody who may make roles and databases, as who deploys does, and is no superuser."""
+    name = f"installer_{secrets.token_hex(6)}"
+    server.administer(f"CREATE ROLE {name} LOGIN CREATEROLE CREATEDB PASSWORD '{name}'")
+    yield name
+    server.administer(f"DROP ROLE {name}")
+
+
+@contextmanager
+def owned_database(server: Databases) -> Iterator[str]:
+    """The address of an empty database as its owner has it, an installer."""
+    with installer(server) as owner:
+        url = server.new_database()
+        server.administer(f"ALTER DATABASE {sa.make_url(url).database} OWNER TO {owner}")
+        yield seen_by(owner, url)
+        server.drop(url)
+
+
+def seen_by(installer: str, url: str) -> str:
+    """The address of a database for an installer."""
+    return sa.make_url(url).set(username=installer, password=installer).render_as_string(hide_password=False)
 
 
 def server_binaries() -> Path | None:
