@@ -14,7 +14,11 @@ import yaml
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.credentials import new_credentials, secret_manifests
-from photo_popularity.deployment.database_roles import statements, statements_for_production
+from photo_popularity.deployment.database_roles import (
+    owns_rights,
+    statements,
+    statements_for_production,
+)
 from photo_popularity.deployment.file_owners import commands, file_owners
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.removal import remove
@@ -43,8 +47,15 @@ def roles_of(environment: Environment) -> Iterator[str]:
     """For `psql`, as the owner of the catalog's schema: roles, and what each may do."""
     yield from _all_or_nothing(statements(environment, tasks()))
     if environment.production:
-        yield "\n-- as the owner of production's schema\n"
+        yield (
+            "\n-- as the owner of production's schema\n"
+            f"SELECT {owns_rights(environment.production)} AS is_owner \\gset\n\\if :is_owner\n"
+        )
         yield from _all_or_nothing(statements_for_production(environment, tasks()))
+        yield (
+            f"\\else\n\\warn '{environment.label} may not read production: no rights are in {environment.production.catalog_schema} "
+            "yet, or another owner is to be given these statements, too'\n\\endif\n"
+        )
 
 
 def _all_or_nothing(sql: Iterable[str]) -> Iterator[str]:

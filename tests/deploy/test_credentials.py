@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import yaml
 
 from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.__main__ import roles_of
 from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.credentials import KEY, KEY_ID, new_credentials
 from photo_popularity.deployment.database_roles import statements, statements_for_production
@@ -229,7 +230,11 @@ def test_who_owns_staging_alone_leaves_to_the_owner_of_production_what_that_one_
         owner, database = sa.create_engine(staging.catalog_url), sa.make_url(url).database
         with owner.begin() as connection:
             connection.exec_driver_sql(f"GRANT CREATE ON DATABASE {database} TO {somebody}")
-        bens = with_roles(Environment("staging", "ben", Path("home"), settings(url)))
+        bens = Environment("staging", "ben", Path("home"), settings(url))
+        read_outputs(bens).catalog.untold()
+        psql = [str(postgres_server.binaries / "psql"), "--quiet", url.replace("+psycopg2", "")]
+        done = subprocess.run(psql, input="".join(roles_of(bens)), capture_output=True, text=True, check=True)
+        assert done.stderr.startswith("staging-ben may not read production")
         let_read_production(bens, production)
         found = new(bens)
         assert who_signs_in(found[STEP]) == role_of(bens, "photo_features")

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from resources.outputs import read_outputs
 from resources.settings import Settings
 from tests.deploy.test_workflow import JOBS, ROOT
 from tests.services.identities import drop_roles
-from tests.services.postgres import PostgresServer
+from tests.services.postgres import PostgresServer, owned_database
 from tests.services.s3 import S3Server, enforcing_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.s3, pytest.mark.end_to_end]
@@ -98,7 +99,13 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, s3: S3Server, postgres_server: PostgresServer) -> Iterator[Runner]:
+def catalog(postgres_server: PostgresServer) -> Iterator[str]:
+    with owned_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def runner(tmp_path: Path, s3: S3Server, catalog: str) -> Runner:
     if not shutil.which("psql"):
         pytest.skip("psql is missing here (Debian: apt-get install postgresql-client)")
     programs = tmp_path / "bin"
@@ -106,12 +113,6 @@ def runner(tmp_path: Path, s3: S3Server, postgres_server: PostgresServer) -> Ite
     for name, script in RUNNER.items():
         (programs / name).write_text(f"#!/usr/bin/env bash\nset -eu -o pipefail\n{script}\n")
         (programs / name).chmod(0o755)
-    url = postgres_server.new_database()
-    production = Environment("production", "ops", tmp_path, Settings(catalog=url))
-    read_outputs(production).catalog.untold()  # the first who asks makes the tables
-    with sa.create_engine(url, poolclass=sa.pool.NullPool).begin() as connection:
-        for statement in statements(production, tasks()):
-            connection.exec_driver_sql(statement)
     settings = {
         "PHOTO_POPULARITY_STORAGE": "s3://data/results",
         "PHOTO_POPULARITY_PHOTOS": "s3://site/photos",
@@ -119,13 +120,13 @@ def runner(tmp_path: Path, s3: S3Server, postgres_server: PostgresServer) -> Ite
         "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
     }
     secrets = {
-        "PHOTO_POPULARITY_CATALOG": url,
+        "PHOTO_POPULARITY_CATALOG": catalog,
         "PHOTO_POPULARITY_DATABASE": "postgresql://site",
     } | s3.environment
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     (temporary / "secrets").touch()
-    yield Runner(
+    return Runner(
         temporary,
         {
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -141,13 +142,22 @@ def runner(tmp_path: Path, s3: S3Server, postgres_server: PostgresServer) -> Ite
             "STAGING_SECRETS": "\n".join(f"{name}={value}" for name, value in secrets.items()),
         },
     )
-    drop_roles(production)
-    postgres_server.drop(url)
 
 
-def test_a_branch_gets_an_environment_that_goes_with_it(
-    runner: Runner, s3: S3Server, postgres_server: PostgresServer
-) -> None:
+@contextmanager
+def production(catalog: str) -> Iterator[None]:
+    """There is a production, whose tasks have roles."""
+    its = Environment("production", "ops", Path("home"), Settings(catalog=catalog))
+    read_outputs(its).catalog.untold()  # the first who asks makes the tables
+    with sa.create_engine(catalog, poolclass=sa.pool.NullPool).begin() as connection:
+        for statement in statements(its, tasks()):
+            connection.exec_driver_sql(statement)
+    yield
+    drop_roles(its)
+
+
+def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Server, catalog: str) -> None:
+    """For the catalog's owner; production is only made after the branch was pushed first."""
     its = Environment("staging", BRANCH, Path("home"))
     runner.do("staging")
     secrets = {name for name in runner.applied() if name.startswith("Secret/")}
@@ -161,14 +171,18 @@ def test_a_branch_gets_an_environment_that_goes_with_it(
     url = first["Secret/photo-features-credentials"]["stringData"]["PHOTO_POPULARITY_CATALOG"]
     with sa.create_engine(url, poolclass=sa.pool.NullPool).connect() as connection:
         assert connection.scalar(sa.text("SELECT current_user")) == role_of(its, "photo_features")
-    # what is at work keeps its passwords when the branch is pushed again
-    runner.do("staging")
-    assert runner.applied() == first
-    runner.do("remove-staging")
-    assert f"kubectl delete namespace photo-popularity-{its.label} --ignore-not-found" in runner.asked()
-    assert s3.client("iam").list_users()["Users"][1:] == []
-    with sa.create_engine(postgres_server.url("postgres")).connect() as connection:
-        names = sa.text(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%' UNION SELECT datname FROM pg_database"
-        )
-        assert [name for name in connection.scalars(names) if "staging" in name] == []
+    with production(catalog):
+        # what is at work keeps its passwords when the branch is pushed again, and reads production from then on
+        runner.do("staging")
+        assert runner.applied() == first
+        with sa.create_engine(url, poolclass=sa.pool.NullPool).connect() as connection:
+            connection.exec_driver_sql("SELECT FROM photo_popularity_production.current_outputs")
+        runner.do("remove-staging")
+        assert f"kubectl delete namespace photo-popularity-{its.label} --ignore-not-found" in runner.asked()
+        assert s3.client("iam").list_users()["Users"][1:] == []
+        with sa.create_engine(catalog, poolclass=sa.pool.NullPool).connect() as connection:
+            names = sa.text(
+                "SELECT rolname FROM pg_roles UNION SELECT datname FROM pg_database UNION SELECT nspname FROM pg_namespace "
+                "UNION SELECT role FROM photo_popularity_production.rights"
+            )
+            assert [name for name in connection.scalars(names) if "staging" in name] == []
