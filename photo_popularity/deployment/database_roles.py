@@ -71,7 +71,8 @@ def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[
     prefix = role_of(environment, "")
     no_more = f"FROM {schema}.rights WHERE starts_with(role, '{prefix}') AND role NOT IN ({roles})"
     yield (
-        f"DO $$ DECLARE gone text; BEGIN FOR gone IN SELECT DISTINCT role {no_more} LOOP "
+        # a catalog restored on another server has the rights of roles that are not there
+        f"DO $$ DECLARE gone text; BEGIN FOR gone IN SELECT rolname FROM pg_roles WHERE rolname IN (SELECT role {no_more}) LOOP "
         f"EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM ' || quote_ident(gone); END LOOP; END $$"
     )
     yield f"DELETE {no_more}"

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.database_roles import statements, statements_for_production
+from photo_popularity.deployment.database_roles import RIGHTS, statements, statements_for_production
 from photo_popularity.deployment.tasks import Task, tasks
 from photo_popularity.domain.errors import InputError
 from resources.catalog import Catalog
@@ -147,17 +147,21 @@ def test_a_task_may_say_that_its_source_is_to_be_looked_at_again_and_nothing_els
 
 
 def test_what_a_task_that_is_no_more_could_do_is_taken_from_it(owner: Environment) -> None:
-    """And given back, for the tests after this one."""
+    """And given back, for the tests after this one; a backup may bring the rights of a role that this server never had."""
     left = [task for task in tasks() if task.name != "photo_content"]
     engine, role = sa.create_engine(owner.catalog_url), role_of(owner, "photo_content")
     rights = f"SELECT count(*) FROM {owner.catalog_schema}.rights WHERE role = '{role}'"
     may_insert = f"SELECT has_table_privilege('{role}', '{owner.catalog_schema}.current_outputs', 'INSERT')"
+    absent = f"{role_of(owner, '')}absent"
+    copied = f"SELECT '{absent}', asset, {', '.join(RIGHTS)} FROM {owner.catalog_schema}.rights WHERE role = '{role}'"
     for remaining, may in ((left, False), (tasks(), True)):
         with engine.begin() as connection:
+            connection.exec_driver_sql(f"INSERT INTO {owner.catalog_schema}.rights {copied}")
             for statement in statements(owner, remaining):
                 connection.exec_driver_sql(statement)
         with engine.connect() as connection:
             assert bool(connection.exec_driver_sql(rights).scalar()) == may
+            assert connection.exec_driver_sql(rights.replace(role, absent)).scalar() == 0
             assert connection.exec_driver_sql(may_insert).scalar() == may
     engine.dispose()
 

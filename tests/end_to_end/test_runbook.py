@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,21 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from resources.environment import Environment
+from resources.identity import role_of
+from resources.outputs import read_outputs
+from resources.settings import Settings
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.test_environments import VERSIONS
+from tests.services.identities import drop_roles
 from tests.services.one_machine import CHECKOUT, DEPLOYMENT, INSTALLED_AT
-from tests.services.postgres import PostgresServer
+from tests.services.postgres import PostgresServer, owned_database, running_server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres]
 
 RUNBOOK = CHECKOUT / "docs" / "runbook.md"
 ENVIRONMENT_FILE = "/etc/photo-popularity/environment"
-LABEL, KEEPER = "production", "catalog_keeper"
+LABEL = "production"
 NIGHTS = ["2026-10-23", "2026-10-24"]
 NOTHING_TO_DO = "nothing was recomputed"
 
@@ -92,6 +97,11 @@ class Site:
             connection.execute(sa.text(statement))
         engine.dispose()
 
+    def production(self, catalog: str | None = None) -> Environment:
+        """The environment, with this address of its catalog."""
+        settings = Settings(catalog=catalog or self.variables["PHOTO_POPULARITY_CATALOG"])
+        return Environment(LABEL, "ops", self.folder / "home", settings)
+
     def told(self, asset: str) -> set[str]:
         """The partitions that Dagster shows as made."""
         before = dict(os.environ)
@@ -111,41 +121,24 @@ def site(
     postgres_server: PostgresServer,
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("runbook")
-    urls = {name: postgres_server.new_database() for name in ("catalog", "dagster")}
-    keeper = a_role(urls["catalog"])
-    variables = {
-        "PHOTO_POPULARITY_ENV": LABEL,
-        "PHOTO_POPULARITY_HOME": str(folder / "home"),
-        "PHOTO_POPULARITY_CATALOG": keeper,
-        "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
-        "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
-        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
-        "PHOTO_POPULARITY_VISITOR_SALT": "a secret of this test & more",
-    }
-    (folder / "dagster").mkdir()
-    shutil.copy(DEPLOYMENT / "dagster.yaml", folder / "dagster")
-    on_a_server = {"DAGSTER_HOME": str(folder / "dagster"), "DAGSTER_POSTGRES_URL": urls["dagster"]}
-    site = Site(folder, variables, on_a_server)
-    [run] = blocks("Run the night now")
-    site.succeed(run.replace("run\n", f"run --until {NIGHTS[0]}\n"))
-    site.succeed(run)
-    yield site
-    for url in urls.values():
-        postgres_server.drop(url)
-    engine = sa.create_engine(postgres_server.url("postgres"))
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP ROLE {KEEPER}"))
-    engine.dispose()
-
-
-def a_role(url: str) -> str:
-    """The address of the database for a role of the test's own, which may make schemas in it."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"CREATE ROLE {KEEPER} LOGIN PASSWORD 'old'"))
-        connection.execute(sa.text(f"ALTER DATABASE {engine.url.database} OWNER TO {KEEPER}"))
-    engine.dispose()
-    return engine.url.set(username=KEEPER, password="old").render_as_string(hide_password=False)
+    with owned_database(postgres_server) as catalog, owned_database(postgres_server) as dagster:
+        variables = {
+            "PHOTO_POPULARITY_ENV": LABEL,
+            "PHOTO_POPULARITY_HOME": str(folder / "home"),
+            "PHOTO_POPULARITY_CATALOG": catalog,
+            "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
+            "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
+            "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
+            "PHOTO_POPULARITY_VISITOR_SALT": "a secret of this test & more",
+        }
+        (folder / "dagster").mkdir()
+        shutil.copy(DEPLOYMENT / "dagster.yaml", folder / "dagster")
+        on_a_server = {"DAGSTER_HOME": str(folder / "dagster"), "DAGSTER_POSTGRES_URL": dagster}
+        site = Site(folder, variables, on_a_server)
+        [run] = blocks("Run the night now")
+        site.succeed(run.replace("run\n", f"run --until {NIGHTS[0]}\n"))
+        site.succeed(run)
+        yield site
 
 
 def test_the_first_lines_give_the_shell_what_the_services_have(site: Site, tmp_path: Path) -> None:
@@ -216,8 +209,9 @@ def test_a_catalog_is_restored_from_its_backup_or_else_made_again(site: Site) ->
     backup, _ = blocks("Back up")
     site.succeed(backup)
     site.sql(f"DROP SCHEMA photo_popularity_{LABEL} CASCADE")
-    [restore] = blocks("The catalog is lost")
-    assert NOTHING_TO_DO in site.succeed(restore)
+    restore, _, run = blocks("The catalog is lost")
+    site.succeed(restore)
+    assert NOTHING_TO_DO in site.succeed(run)
     assert (site.versions(), len(site.query("FROM executions"))) == (before, history)
 
     site.sql(f"DROP SCHEMA photo_popularity_{LABEL} CASCADE")
@@ -225,6 +219,30 @@ def test_a_catalog_is_restored_from_its_backup_or_else_made_again(site: Site) ->
     nightly = {"popularity_model", "model_evaluation", "popularity_predictions"}
     earlier = {(asset, NIGHTS[0]) for asset in nightly}
     assert site.versions() == {key: one for key, one in before.items() if key not in earlier}
+
+
+def test_a_catalog_with_roles_is_restored_on_another_server(
+    site: Site, postgres_server: PostgresServer
+) -> None:
+    (backup, _), (restore, roles, _) = blocks("Back up"), blocks("The catalog is lost")
+    site.succeed(roles)
+    site.succeed(backup)
+    drop_roles(site.production())
+    before, role = site.versions(), role_of(site.production(), "photo_content")
+    with running_server(postgres_server.binaries) as another, owned_database(another) as url:
+        there = replace(site, variables=site.variables | {"PHOTO_POPULARITY_CATALOG": url})
+        there.succeed(restore)
+        there.succeed(roles)
+        assert there.versions() == before
+        there.sql(f"ALTER ROLE {role} PASSWORD 'new'")
+        signed_in = sa.make_url(url).set(username=role, password="new")
+        catalog = read_outputs(there.production(signed_in.render_as_string(hide_password=False))).catalog
+        made = catalog.current("photo_content")
+        assert made.keys() == {key for asset, key in before if asset == "photo_content"}
+        catalog.set_current("photo_content", made)
+        assert not catalog.current("log_signals"), "it is not the task's"
+        with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
+            catalog.set_current("photo_features", made)
 
 
 def test_dagster_is_told_everything_again(site: Site) -> None:
@@ -243,8 +261,9 @@ def test_a_password_is_changed(site: Site) -> None:
     refused = site.follow("photo-popularity history")
     assert refused.returncode == 1
     assert re.fullmatch(r"photo-popularity: the catalog .* cannot be reached .*\n", refused.stderr)
-    assert "old" not in refused.stderr
-    url = sa.make_url(site.variables["PHOTO_POPULARITY_CATALOG"]).set(password="it's new")
+    url = sa.make_url(site.variables["PHOTO_POPULARITY_CATALOG"])
+    assert str(url.password) not in refused.stderr
+    url = url.set(password="it's new")
     site.variables["PHOTO_POPULARITY_CATALOG"] = url.render_as_string(hide_password=False)
     assert site.versions()
 

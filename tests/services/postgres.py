@@ -137,9 +137,9 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @contextmanager
 def installer(server: Databases) -> Iterator[str]:
-    """The name, and password, of somebody who may make roles and databases, as who deploys does, and is no superuser."""
+    """The name of somebody who may make roles and databases, as who deploys does, and is no superuser."""
     name = f"installer_{secrets.token_hex(6)}"
-    server.administer(f"CREATE ROLE {name} LOGIN CREATEROLE CREATEDB PASSWORD '{name}'")
+    server.administer(f"CREATE ROLE {name} LOGIN CREATEROLE CREATEDB PASSWORD 'of_{name}'")
     yield name
     server.administer(f"DROP ROLE {name}")
 
@@ -156,7 +156,8 @@ def owned_database(server: Databases) -> Iterator[str]:
 
 def seen_by(installer: str, url: str) -> str:
     """The address of a database for an installer."""
-    return sa.make_url(url).set(username=installer, password=installer).render_as_string(hide_password=False)
+    its = sa.make_url(url).set(username=installer, password=f"of_{installer}")
+    return its.render_as_string(hide_password=False)
 
 
 def server_binaries() -> Path | None:
