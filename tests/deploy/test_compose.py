@@ -66,7 +66,7 @@ def test_every_process_knows_what_the_units_know_in_the_same_names() -> None:
     settings = {PREFIX + item.name.upper() for item in fields(Settings)}
     known = settings | {PREFIX + name for name in OTHER_VARIABLES} | set(variables_of_the_example())
     # Docker's init reads it
-    known |= {"TINI_KILL_PROCESS_GROUP"}
+    known |= {"TINI_KILL_PROCESS_GROUP", "TINI_SUBREAPER"}
     # the image sets it
     wanted = set(variables_of_the_example()) - {"PHOTO_POPULARITY_HOME"}
     assert OURS.keys() == {*UNITS, "prepare"}
@@ -100,6 +100,16 @@ def test_what_ends_a_service_is_told_to_its_runs() -> None:
     assert all(its["init"] is True for its in OURS.values())
     assert all(its["environment"]["TINI_KILL_PROCESS_GROUP"] == "1" for its in OURS.values())
     assert OURS["code"]["stop_grace_period"] == "2m"
+
+
+def test_the_daemon_sees_the_processes_of_runs_and_starts_without_any_other_container() -> None:
+    assert {name: its["pid"] for name, its in SERVICES.items() if "pid" in its} == {
+        "code": "host",
+        "daemon": "host",
+    }
+    joins = [key for its in SERVICES.values() for key, value in its.items() if "service:" in str(value)]
+    assert joins == []
+    assert all(its["environment"]["TINI_SUBREAPER"] == "1" for its in OURS.values())
 
 
 def test_nothing_is_served_beyond_this_machine() -> None:
