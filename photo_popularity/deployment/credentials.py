@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,10 +39,12 @@ def new_credentials(
     """By the secret's name, its variables; PostgreSQL and S3 know the tasks by them from now on.
 
     Tasks whose secrets are among `but` keep what they have. S3 is told anew what each may do. Who asks must own the catalog,
-    whose roles are there, and be allowed to make users of S3. InputError when a setting or a role is missing.
+    whose roles are there, and be allowed to make users of S3. InputError when a setting, a role or a right is missing, after
+    which everybody signs in as before.
     """
     # a client of AWS is an extra, which is there where results are in S3
     import boto3
+    from botocore.exceptions import ClientError
 
     settings, file_sets = environment.settings, list(file_sets)
     given = {f"{PREFIX}{name.upper()}": getattr(settings, name) for name in SECRET_SETTINGS}
@@ -51,23 +53,34 @@ def new_credentials(
             raise InputError(f"{', '.join(missing)}: not set, and the task {task.name} needs it")
     iam, found = boto3.Session().client("iam"), dict[str, dict[str, str]]()
     engine, new = owners_engine(environment), [task for task in all_tasks if secret_of(task.name) not in but]
-    with engine.begin() as connection:
-        # first, so that nothing is made in S3 of what PostgreSQL refuses
-        passwords = {
-            task.name: _new_password(connection, role_of(environment, task.name))
-            for task in new
-            if CATALOG in task.secrets
-        }
-        for task in all_tasks:
-            _allow(iam, role_of(environment, task.name), policy(task, environment, file_sets))
-        for task in new:
-            role = role_of(environment, task.name)
-            url = engine.url.set(username=role, password=passwords.get(task.name))
-            made = given | _new_key(iam, role) | {CATALOG: url.render_as_string(hide_password=False)}
-            found[secret_of(task.name)] = {name: made[name] for name in task.secrets}
-    if DAGSTER_SECRET not in but:
-        found[DAGSTER_SECRET] = {"postgresql-password": _new_database(engine, dagster_role_of(environment))}
-    engine.dispose()
+    dagster = () if DAGSTER_SECRET in but else (dagster_role_of(environment),)
+    with ExitStack() as after_a_failure:
+        try:
+            with engine.begin() as connection:
+                # first, so that nothing is made in S3 of what PostgreSQL refuses
+                roles = [role_of(environment, task.name) for task in new if CATALOG in task.secrets]
+                passwords = {role: _new_password(connection, role) for role in roles}
+                for name in dagster:
+                    _make_database(engine, name)
+                    passwords[name] = _new_password(connection, name)
+                for task in all_tasks:
+                    _allow(iam, role_of(environment, task.name), policy(task, environment, file_sets))
+                for task in new:
+                    role = role_of(environment, task.name)
+                    url = engine.url.set(username=role, password=passwords.get(role))
+                    key = new_key(iam, role)
+                    after_a_failure.callback(iam.delete_access_key, UserName=role, AccessKeyId=key[KEY_ID])
+                    made = given | key | {CATALOG: url.render_as_string(hide_password=False)}
+                    wanted = (*task.secrets, *(name for name in task.may_have if given[name]))
+                    found[secret_of(task.name)] = {name: made[name] for name in wanted}
+        except (sa.exc.DBAPIError, ClientError) as error:
+            reason = str(getattr(error, "orig", error)).strip()
+            raise InputError(f"{reason}; all sign in as before") from error
+        finally:
+            engine.dispose()
+        after_a_failure.pop_all()
+    for name in dagster:
+        found[DAGSTER_SECRET] = {"postgresql-password": passwords[name]}
     return found
 
 
@@ -105,18 +118,16 @@ def _new_password(connection: sa.Connection, role: str) -> str:
     return password
 
 
-def _new_database(engine: sa.Engine, name: str) -> str:
-    """A new password of the role whose database has this name too; both are made where they are not there."""
+def _make_database(engine: sa.Engine, name: str) -> None:
+    """A role, and a database of its own with the same name, unless they are there."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": name}):
             connection.exec_driver_sql(f"CREATE ROLE {quoted(name)}")
-        password = _new_password(connection, name)
         there = connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
         if not there:
             # who is no superuser may only make a database for a role that it is a member of
             connection.exec_driver_sql(f"GRANT {quoted(name)} TO CURRENT_USER")
             connection.exec_driver_sql(f"CREATE DATABASE {quoted(name)} OWNER {quoted(name)}")
-    return password
 
 
 def _allow(iam: Any, user: str, its: Mapping[str, Any]) -> None:
@@ -126,7 +137,7 @@ def _allow(iam: Any, user: str, its: Mapping[str, Any]) -> None:
     iam.put_user_policy(UserName=user, PolicyName=POLICY, PolicyDocument=json.dumps(its))
 
 
-def _new_key(iam: Any, user: str) -> dict[str, str]:
+def new_key(iam: Any, user: str) -> dict[str, str]:
     """A key beside the newest one of before, which pods may still have; older ones end here."""
     keys = iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
     for old in sorted(keys, key=lambda its: its["CreateDate"])[:-1]:

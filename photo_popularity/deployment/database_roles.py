@@ -47,6 +47,8 @@ _POLICIES: dict[str, dict[str, tuple[str, str]]] = {
         "DELETE": (_FOLLOWS, ""),
     },
 }
+# two who grant at once on the same table would disturb each other
+ONE_AFTER_THE_OTHER = "DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('photo_popularity roles')); END $$"
 # `rights` and `catalog_versions` are for all to read
 _READS = {"current_outputs": {"SELECT"}, "memo": {"SELECT"}}
 
@@ -54,6 +56,7 @@ _READS = {"current_outputs": {"SELECT"}, "memo": {"SELECT"}}
 def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[str]:
     """The SQL for an environment's own catalog, whose tables are there."""
     schema = _schema(environment)
+    yield ONE_AFTER_THE_OTHER
     yield (
         f"CREATE TABLE IF NOT EXISTS {schema}.rights (role text, asset text, "
         f"{', '.join(f'{right} boolean NOT NULL' for right in RIGHTS)}, PRIMARY KEY (role, asset))"
@@ -68,8 +71,10 @@ def statements(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[
                 + (f" WITH CHECK ({_asking(valid, schema)})" if valid else "")
             )
     roles = ", ".join(f"'{role_of(environment, task.name)}'" for task in all_tasks)
-    prefix = role_of(environment, "")
-    no_more = f"FROM {schema}.rights WHERE starts_with(role, '{prefix}') AND role NOT IN ({roles})"
+    no_more = f"FROM {schema}.rights WHERE role NOT IN ({roles})"
+    if environment.production is None:
+        # among its rights are those of staging environments
+        no_more += f" AND starts_with(role, '{role_of(environment, '')}')"
     yield (
         # a catalog restored on another server has the rights of roles that are not there
         f"DO $$ DECLARE gone text; BEGIN FOR gone IN SELECT rolname FROM pg_roles WHERE rolname IN (SELECT role {no_more}) LOOP "
@@ -87,6 +92,7 @@ def statements_for_production(staging: Environment, all_tasks: Sequence[Task]) -
     """The SQL that lets the tasks of a staging environment read production's catalog; their roles must be there."""
     if staging.production is None:
         raise InputError(f"{staging.label} reads no other environment")
+    yield ONE_AFTER_THE_OTHER
     for task in all_tasks:
         sees = {asset: {"sees"} for asset in task.sees}
         yield from _granted(_schema(staging.production), role_of(staging, task.name), _READS, sees)

@@ -33,8 +33,11 @@ def remove(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[str]
     if environment.name != "staging":
         raise InputError(f"{environment.label} is no staging environment: nothing is removed")
     roles = [role_of(environment, task.name) for task in all_tasks]
-    # first, as their keys read production
+    # first, as their keys read production, and PostgreSQL may be away
     yield from _remove_users(roles)
+    others = _other_roles(environment, roles)
+    yield from _remove_users(others)
+    roles += others
     left = yield from _remove_from_postgres(environment, roles)
     results = open_folder(environment.storage_root, s3_endpoint=environment.settings.s3_endpoint)
     if results.exists():
@@ -46,6 +49,17 @@ def remove(environment: Environment, all_tasks: Sequence[Task]) -> Iterator[str]
             f"{len(left)} roles stay, which nobody can sign in as: others have granted them something; once the owner of "
             f"production's catalog has run this, remove them by the same command again\n{sql}"
         )
+
+
+def _other_roles(environment: Environment, roles: Sequence[str]) -> Sequence[str]:
+    """More roles that the environment's own table of rights names: those of tasks that this pipeline does not have."""
+    engine, schema = owners_engine(environment), environment.catalog_schema
+    with engine.connect() as connection:
+        found = set[str]()
+        if sa.inspect(connection).has_table("rights", schema=schema):
+            found |= set(connection.scalars(sa.text(f"SELECT role FROM {quoted(schema or '')}.rights")))
+    engine.dispose()
+    return sorted(found - set(roles))
 
 
 def _remove_from_postgres(

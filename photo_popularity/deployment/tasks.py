@@ -58,6 +58,12 @@ class Task:
         ]
 
     @property
+    def may_have(self) -> list[str]:
+        """Those that it is given where they are set."""
+        # who looks at the sources also hears of runs that fail
+        return ["PHOTO_POPULARITY_FAILURE_WEBHOOK"] * (self.name == LOOKS)
+
+    @property
     def sees(self) -> frozenset[str]:
         """All of which it is told the current partitions and their versions."""
         return self.makes | self.reads | self.knows | self.withdraws | self.sources

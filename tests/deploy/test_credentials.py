@@ -6,25 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import kubernetes_validate
 import pytest
 import sqlalchemy as sa
 import yaml
+from botocore.exceptions import ClientError
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.__main__ import roles_of
 from photo_popularity.deployment.admission import DAGSTER_SECRET
-from photo_popularity.deployment.credentials import KEY, KEY_ID, new_credentials
+from photo_popularity.deployment.credentials import KEY, KEY_ID, new_credentials, new_key
 from photo_popularity.deployment.database_roles import statements, statements_for_production
 from photo_popularity.deployment.removal import remove
 from photo_popularity.deployment.tasks import duties, tasks
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
-from resources.identity import dagster_role_of, role_of, secret_of
+from resources.identity import LOOKS, dagster_role_of, role_of, secret_of
 from resources.outputs import read_outputs
 from resources.settings import Settings
 from tests.services.identities import drop_roles
@@ -210,6 +213,64 @@ def test_an_environment_is_removed_with_all_that_it_has_and_no_other(
     for _ in range(2):
         list(remove(bens, EVERYBODY))
     assert read_by(staging, "SELECT rolname FROM pg_roles WHERE rolname LIKE '%staging%'") == set()
+
+
+def test_branches_may_be_deployed_at_the_same_time(staging: Environment, production: Environment) -> None:
+    branches = [with_roles(replace(staging, user=user)) for user in ("b1", "b2", "b3")]
+    try:
+        with ThreadPoolExecutor() as deployments:
+            # PostgreSQL refuses one of two who grant at once on a table
+            list(deployments.map(lambda its: let_read_production(its, production), branches * 3))
+    finally:
+        for its in branches:
+            list(remove(its, EVERYBODY))
+
+
+def test_a_task_that_only_the_branch_had_goes_with_it(staging: Environment, s3: S3Server) -> None:
+    its = new(staging)
+    today = [task for task in EVERYBODY if secret_of(task.name) != STEP]
+    list(remove(staging, today))
+    assert "password authentication failed" in who_signs_in(its[STEP])
+    assert not may_write(s3, its[STEP], "photo_features")
+
+
+def test_who_hears_of_failures_is_told_where_and_nobody_else(staging: Environment) -> None:
+    told = replace(staging, settings=replace(staging.settings, failure_webhook="https://hooks.example"))
+    has_it = {name for name, its in new(told).items() if "PHOTO_POPULARITY_FAILURE_WEBHOOK" in its}
+    assert has_it == {secret_of(LOOKS)}
+
+
+def test_who_may_make_no_database_is_told_and_all_sign_in_as_before(
+    staging: Environment, s3: S3Server, postgres_server: PostgresServer
+) -> None:
+    before, owner = new(staging, DAGSTER_SECRET), sa.make_url(staging.catalog_url).username
+    postgres_server.administer(f"ALTER ROLE {owner} NOCREATEDB")
+    try:
+        with pytest.raises(InputError, match="permission denied to create database; all sign in as before"):
+            new(staging)
+    finally:
+        postgres_server.administer(f"ALTER ROLE {owner} CREATEDB")
+    assert who_signs_in(before[STEP]) == role_of(staging, "photo_features")
+
+
+def test_where_s3_fails_midway_all_sign_in_as_before(staging: Environment, s3: S3Server) -> None:
+    before = new(staging)
+    last = role_of(staging, EVERYBODY[-1].name)
+
+    def refused_for_the_last(iam: Any, user: str) -> dict[str, str]:
+        if user == last:
+            raise ClientError({"Error": {"Code": "LimitExceeded", "Message": "too many"}}, "CreateAccessKey")
+        return new_key(iam, user)
+
+    # a second time would take what the first one had made for the key that pods have
+    for _ in range(2):
+        with (
+            patch("photo_popularity.deployment.credentials.new_key", refused_for_the_last),
+            pytest.raises(InputError, match=r"LimitExceeded.*too many; all sign in as before"),
+        ):
+            new(staging)
+        assert who_signs_in(before[STEP]) == role_of(staging, "photo_features")
+        assert may_write(s3, before[STEP], "photo_features")
 
 
 def test_keys_of_s3_end_even_where_postgresql_cannot_be_reached(staging: Environment, s3: S3Server) -> None:
