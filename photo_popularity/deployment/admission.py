@@ -18,6 +18,7 @@ from resources.pipeline import Pipeline
 API = "admissionregistration.k8s.io/v1"
 COMPONENT, STEP, RUN = "app.kubernetes.io/component", "step_worker", "run_worker"
 """How dagster-k8s labels the pods of steps and runs."""
+DOES = {RUN: "execute_run", STEP: "execute_step"}
 # what Dagster's storage takes; it is one for all, as every step writes its own events
 DAGSTER_SECRET = "dagster-postgresql-secret"
 
@@ -75,8 +76,9 @@ def admission_policies(
             f"'runs work as {account_of(LAUNCHES)}, and nothing else does'",
         ),
         (
-            f"!(variables.component in {_cel([STEP, RUN])}) || variables.containers.all(c, !has(c.command))",
-            "'runs and steps do what the image does'",
+            f"!(variables.component in {_cel([STEP, RUN])}) || variables.containers.all(c, !has(c.command) && has(c.args)"
+            f" && c.args.size() > 3 && c.args[0] == 'dagster' && c.args[1] == 'api' && c.args[2] == {_cel(DOES)}[variables.component])",
+            "'runs and steps do what Dagster has them do'",
         ),
         (
             "variables.containers.all(c, !has(c.env) || c.env.all(e, !has(e.valueFrom) || !has(e.valueFrom.secretKeyRef) || e.valueFrom.secretKeyRef.name in variables.own))"

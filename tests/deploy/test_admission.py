@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.admission import DAGSTER_SECRET, accounts_of_ops
+from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, accounts_of_ops
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
@@ -66,13 +66,13 @@ def start(api: KubernetesApi) -> Start:
         token = api.access.token(namespace_of(by_environment or environment), by)
         kubeconfig = api.kubeconfig_of(token, namespace_of(environment), by) if by else api.kubeconfig
         client = kubernetes.config.new_client_from_config(str(kubeconfig))
-        labels = {"app.kubernetes.io/component": component or ("step_worker" if op else "run_worker")}
-        labels |= {"dagster/op": op} if op else {}
+        component = component or ("step_worker" if op else "run_worker")
+        labels = {"app.kubernetes.io/component": component} | ({"dagster/op": op} if op else {})
         resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
         container = {
             "name": "dagster",
             "image": "photo-popularity:1",
-            "args": ["true"],
+            "args": args_of(component),
             "resources": resources,
             "securityContext": SECURITY,
             **pod.pop("container", {}),
@@ -91,6 +91,11 @@ def start(api: KubernetesApi) -> Start:
         return ""
 
     return start
+
+
+def args_of(component: str) -> list[str]:
+    """What dagster-k8s has the image do in such a pod."""
+    return ["dagster", "api", DOES.get(component, ""), "what it is to do"]
 
 
 @pytest.mark.parametrize("op", sorted(accounts_of_ops(PIPELINE)))
@@ -129,8 +134,9 @@ def test_one_environment_starts_nothing_in_another(start: Start) -> None:
         assert not start(by="daemon", account="run-worker", environment=other)
 
 
-def given(secret: str, how: str) -> dict[str, Any]:
+def given(secret: str, how: str, component: str) -> dict[str, Any]:
     """A pod that is given a secret in one of the ways in which that can be done."""
+    args = args_of(component)
     variable = {"name": "X", "valueFrom": {"secretKeyRef": {"name": secret, "key": "x"}}}
     ways: dict[str, dict[str, Any]] = {
         "variable": {"container": {"env": [variable]}},
@@ -142,6 +148,7 @@ def given(secret: str, how: str) -> dict[str, Any]:
                 {
                     "name": "before",
                     "image": "photo-popularity:1",
+                    "args": args,
                     "envFrom": [{"secretRef": {"name": secret}}],
                     "securityContext": SECURITY,
                     "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
@@ -159,23 +166,37 @@ def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) 
     step = {
         secret
         for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
-        if not start(by="run-worker", account="photo-content", op="photo_content", **given(secret, how))
+        if not start(
+            by="run-worker", account="photo-content", op="photo_content", **given(secret, how, "step_worker")
+        )
     }
     assert step == {secret_of("photo_content"), DAGSTER_SECRET}
     run = {
         secret
         for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
-        if not start(by="daemon", account="run-worker", **given(secret, how))
+        if not start(by="daemon", account="run-worker", **given(secret, how, "run_worker"))
     }
     # it gives each small step its own; of the code location it has nothing
     assert run == {*of_tasks, DAGSTER_SECRET} - {secret_of(LOOKS)}
 
 
-def test_nobody_chooses_what_a_run_or_a_step_does(start: Start) -> None:
-    command = {"container": {"command": ["sh"]}}
-    assert "do what the image does" in start(by="daemon", account="run-worker", **command)
-    step = start(by="run-worker", account="photo-content", op="photo_content", **command)
-    assert "do what the image does" in step
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"command": ["sh"]},
+        {"args": ["sh", "-c", "cat /var/run/photo-popularity/*/*", "more"]},
+        {"args": ["dagster", "api", "grpc", "--host"]},
+        {"args": ["dagster"]},
+        {"args": None},
+    ],
+    ids=str,
+)
+def test_nobody_chooses_what_a_run_or_a_step_does(container: dict[str, Any], start: Start) -> None:
+    """Whoever may write into Dagster's database says by which words a run is started."""
+    said = start(by="daemon", account="run-worker", container=container)
+    assert "do what Dagster has them do" in said
+    step = start(by="run-worker", account="photo-content", op="photo_content", container=container)
+    assert "do what Dagster has them do" in step
 
 
 def test_what_is_neither_a_step_nor_a_run_is_started_by_whoever_installs(start: Start) -> None:
