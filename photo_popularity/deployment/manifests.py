@@ -148,6 +148,7 @@ def _limits(environment: Environment) -> Iterator[Manifest]:
         "requests.memory": "64Gi",
         "limits.memory": "96Gi",
         "pods": "40",
+        # also those that are over, until the time in values.yaml has passed
         "count/jobs.batch": "2000",
     }
     yield kubernetes_object(environment, "ResourceQuota", "all-together", spec={"hard": hard})

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from photo_popularity.definitions import PIPELINE
+from photo_popularity.definitions import ASSETS, PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET
 from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, LONGEST_LOOK, manifests
 from photo_popularity.deployment.tasks import LOGS, tasks
@@ -124,6 +124,19 @@ def test_dagsters_instance_is_as_on_one_machine() -> None:
     assert monitoring["startTimeoutSeconds"] >= theirs["start_timeout_seconds"]
     assert monitoring["cancelTimeoutSeconds"] == theirs["cancel_timeout_seconds"]
     assert monitoring["pollIntervalSeconds"] == theirs["poll_interval_seconds"]
+
+
+def test_jobs_that_are_over_leave_room_for_others() -> None:
+    """The quota counts a job until it is deleted, and Kubernetes refuses all others while it is full."""
+    [quota] = [
+        m for m in manifests(environment("production"), tasks(), PIPELINE) if m["kind"] == "ResourceQuota"
+    ]
+    stays = LAUNCHER["run_k8s_config"]["job_spec_config"]["ttl_seconds_after_finished"]
+    # at worst each place has a run that takes all steps, and is over when the next look is
+    jobs_of_a_run = 1 + sum(asset.pod is not None for asset in ASSETS)
+    at_once = VALUES["concurrency"]["runs"]["maxConcurrentRuns"]
+    looks = 1 + stays / Settings().look_every
+    assert at_once * jobs_of_a_run * looks < int(quota["spec"]["hard"]["count/jobs.batch"])
 
 
 def test_events_of_runs_and_steps_go_together_without_our_event_log() -> None:
