@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import yaml
 
 from photo_popularity.definitions import PIPELINE
+from photo_popularity.deployment.chart_values import chart_values
 from photo_popularity.deployment.credentials import new_credentials, secret_manifests
 from photo_popularity.deployment.database_roles import (
     owns_rights,
@@ -32,6 +33,11 @@ from resources.identity import role_of
 def manifests_of(environment: Environment) -> Iterator[str]:
     """For `kubectl apply --filename -`: accounts, rights, admission policy, network policy and limits."""
     yield yaml.safe_dump_all(manifests(environment, tasks(), PIPELINE), sort_keys=False, width=110)
+
+
+def values_of(environment: Environment) -> Iterator[str]:
+    """For `helm upgrade --values`: Dagster's database and the place of its logs; the rest is `deploy/kubernetes/values.yaml`."""
+    yield yaml.safe_dump(chart_values(environment), sort_keys=False)
 
 
 def policies_of(environment: Environment) -> Iterator[str]:
@@ -86,6 +92,7 @@ def owners_of(environment: Environment) -> Iterator[str]:
 
 PARTS: dict[str, Callable[..., Iterator[str]]] = {
     "manifests": manifests_of,
+    "values": values_of,
     "policies": policies_of,
     "roles": roles_of,
     "credentials": credentials_of,

@@ -15,11 +15,7 @@ S3 = "s3://"
 
 def policy(task: Task, environment: Environment, file_sets: Iterable[FileSet]) -> dict[str, Any]:
     """The policy of a task in an environment, as IAM takes it; InputError when results are not kept in S3."""
-    root, production = environment.storage_root, environment.production
-    if not root.startswith(S3):
-        raise InputError(
-            f"results lie in {root}, not in S3; set PHOTO_POPULARITY_STORAGE to s3://BUCKET/PREFIX"
-        )
+    root, production = S3 + results_in_s3(environment), environment.production
     made, logs = sorted(task.files), f"{root}/{LOGS}"
     bundles = [f"{root}/bundles/{asset}" for asset in sorted(task.bundles)]
     # whoever starts runs shows the logs of all
@@ -37,6 +33,16 @@ def policy(task: Task, environment: Environment, file_sets: Iterable[FileSet]) -
         _allow("List", ["s3:ListBucket"], [f"arn:aws:s3:::{bucket}" for bucket in buckets]),
     ]
     return {"Version": "2012-10-17", "Statement": [one for one in statements if one["Resource"]]}
+
+
+def results_in_s3(environment: Environment) -> str:
+    """Bucket and prefix of an environment's results; InputError when they are not kept in S3."""
+    root = environment.storage_root
+    if not root.startswith(S3):
+        raise InputError(
+            f"results lie in {root}, not in S3; set PHOTO_POPULARITY_STORAGE to s3://BUCKET/PREFIX"
+        )
+    return root.removeprefix(S3)
 
 
 def _all_below(places: Iterable[str]) -> list[str]:

@@ -14,9 +14,13 @@ import sqlalchemy as sa
 import yaml
 
 from photo_popularity.definitions import ASSETS, PIPELINE
+from photo_popularity.deployment.__main__ import values_of
 from photo_popularity.deployment.admission import DAGSTER_SECRET
+from photo_popularity.deployment.chart_values import chart_values
 from photo_popularity.deployment.manifests import CODE_PORT, CREDENTIALS, LONGEST_LOOK, manifests
-from photo_popularity.deployment.tasks import LOGS, tasks
+from photo_popularity.deployment.s3_policies import policy
+from photo_popularity.deployment.tasks import duties, tasks
+from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 from resources.event_log import EVENTS_AT_ONCE
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
@@ -27,16 +31,20 @@ from tests.services.one_machine import variables_of_the_example
 from tests.services.postgres import PostgresServer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-KUBERNETES, ENVIRONMENTS = DEPLOY / "kubernetes", ("production", "staging")
-VALUES: dict[str, Any] = yaml.safe_load((KUBERNETES / "values.yaml").read_text())
+ENVIRONMENTS = ("production", "staging")
+VALUES: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_text())
 LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["customRunLauncher"]["config"]
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
 ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())
 CHART = "PHOTO_POPULARITY_DAGSTER_CHART"
 
 
-def environment(name: str) -> Environment:
-    return Environment(name, "ann", Path("/home"), Settings(storage="s3://photo-popularity/results"))
+def environment(name: str, **chosen: str) -> Environment:
+    settings = {
+        "storage": "s3://acme/photos/popularity",
+        "catalog": "postgresql://owner:secret@database.example.com/photos",
+    }
+    return Environment(name, "ann", Path("/home"), Settings(**(settings | chosen)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -46,7 +54,7 @@ def test_the_charts_own_schema_takes_the_values(name: str) -> None:
         pytest.skip(f"{CHART} names no folder with Dagster's chart")
     defaults = yaml.safe_load((Path(chart) / "values.yaml").read_text())
     schema = json.loads((Path(chart) / "values.schema.json").read_text())
-    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
+    own = chart_values(environment(name, s3_endpoint="https://s3.example.com"))
     jsonschema.validate(merged(merged(defaults, VALUES), own), schema)
 
 
@@ -149,14 +157,9 @@ def test_dagster_takes_what_the_chart_makes_of_the_values(
     name: str, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dagster_k8s")
-    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
-    database = sa.make_url(postgres_server.new_database())
-    here = {
-        "postgresqlHost": database.host,
-        "postgresqlUsername": database.username,
-        "postgresqlDatabase": database.database,
-        "service": {"port": database.port},
-    }
+    url = postgres_server.new_database()
+    own, database = chart_values(environment(name, catalog=url)), sa.make_url(url)
+    here = {"postgresqlUsername": database.username, "postgresqlDatabase": database.database}
     monkeypatch.setenv("DAGSTER_PG_PASSWORD", str(database.password))
     monkeypatch.setenv("DAGSTER_K8S_PIPELINE_RUN_NAMESPACE", "here")
     with kubernetes_api() as api:
@@ -195,8 +198,48 @@ def test_pods_are_restricted_and_their_file_system_is_read_only() -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_an_environment_keeps_its_output_below_its_own_root(name: str) -> None:
-    own = yaml.safe_load((KUBERNETES / f"{name}.yaml").read_text())
-    logs = own["computeLogManager"]["config"]["s3ComputeLogManager"]
-    assert f"s3://{logs['bucket']}/{logs['prefix']}" == f"{environment(name).storage_root}/{LOGS}"
-    assert environment(name).label.replace("-", "_") in own["postgresql"]["postgresqlDatabase"]
+def test_steps_may_write_their_output_where_dagster_looks_for_it(name: str) -> None:
+    its = environment(name)
+    logs = chart_values(its)["computeLogManager"]["config"]["s3ComputeLogManager"]
+    place = f"arn:aws:s3:::{logs['bucket']}/{logs['prefix']}/*"
+    for task in tasks():
+        [writes] = [
+            s["Resource"]
+            for s in policy(task, its, PIPELINE.file_sets.values())["Statement"]
+            if s["Sid"] == "Write"
+        ]
+        assert place in writes, task.name
+    [duty] = duties()
+    [reads] = [s for s in policy(duty, its, PIPELINE.file_sets.values())["Statement"] if s["Sid"] == "Read"]
+    assert place in reads["Resource"]
+
+
+def test_an_environments_values_are_the_few_lines_that_are_its_own() -> None:
+    its = environment(
+        "staging",
+        catalog="postgresql://owner:secret@database.example.com:6432/photos",
+        s3_endpoint="https://s3.example.com",
+    )
+    assert (
+        "".join(values_of(its))
+        == """\
+postgresql:
+  postgresqlHost: database.example.com
+  postgresqlUsername: dagster_staging_ann
+  postgresqlDatabase: dagster_staging_ann
+  service:
+    port: 6432
+computeLogManager:
+  config:
+    s3ComputeLogManager:
+      bucket: acme
+      prefix: photos/popularity/staging-ann/logs
+      endpointUrl: https://s3.example.com
+"""
+    )
+
+
+@pytest.mark.parametrize("missing", ["catalog", "storage"])
+def test_an_environment_without_servers_has_no_values(missing: str) -> None:
+    with pytest.raises(InputError, match=f"PHOTO_POPULARITY_{missing.upper()}"):
+        chart_values(environment("production", **{missing: ""}))

@@ -117,6 +117,7 @@ def runner(tmp_path: Path, s3: S3Server, catalog: str) -> Runner:
         "PHOTO_POPULARITY_STORAGE": "s3://data/results",
         "PHOTO_POPULARITY_PHOTOS": "s3://site/photos",
         "PHOTO_POPULARITY_LOGS": "s3://site/logs",
+        "PHOTO_POPULARITY_S3_ENDPOINT": s3.endpoint_url,
         "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
     }
     secrets = {
@@ -166,7 +167,14 @@ def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Se
         for name in (*(secret_of(task.name) for task in (*tasks(), *duties())), DAGSTER_SECRET)
     }
     assert f"Namespace/photo-popularity-{its.label}" in runner.applied()
-    assert f"postgresql.postgresqlUsername={dagster_role_of(its)}" in runner.asked()
+    assert f"--values {runner.folder / 'values'}" in runner.asked()
+    values = yaml.safe_load((runner.folder / "values").read_text())
+    assert values["postgresql"]["postgresqlUsername"] == dagster_role_of(its)
+    assert values["computeLogManager"]["config"]["s3ComputeLogManager"] == {
+        "bucket": "data",
+        "prefix": f"results/{its.label}/logs",
+        "endpointUrl": s3.endpoint_url,
+    }
     first = runner.applied()
     url = first["Secret/photo-features-credentials"]["stringData"]["PHOTO_POPULARITY_CATALOG"]
     with sa.create_engine(url, poolclass=sa.pool.NullPool).connect() as connection:

@@ -20,12 +20,12 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from photo_popularity.deployment.chart_values import chart_values
 from photo_popularity.deployment.manifests import CREDENTIALS
-from photo_popularity.deployment.tasks import LOGS
 from resources.environment import PREFIX, Environment, read_environment
 from resources.identity import namespace_of, secret_of
 from tests.end_to_end.command_line import CommandLine
-from tests.end_to_end.deployed_site import BUCKET, RestrictedSite, restricted_site
+from tests.end_to_end.deployed_site import RestrictedSite, restricted_site
 from tests.services.cluster import Cluster, Manifest
 from tests.services.dagster_chart import RELEASE, code_location, daemon, dagster_yaml, merged
 from tests.services.kubernetes_api.server import KubernetesApi
@@ -34,7 +34,7 @@ from tests.services.postgres import Databases, PostgresAt
 from tests.services.s3 import NOT_YET, EnforcingServer, S3Server, enforcing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-VALUES = CHECKOUT / "deploy" / "kubernetes"
+VALUES = CHECKOUT / "deploy" / "kubernetes" / "values.yaml"
 SETTING = f"{PREFIX}CLUSTER_"
 IMAGE, MORE_VALUES = f"{SETTING}IMAGE", f"{SETTING}VALUES"
 POSTGRES, S3 = f"{SETTING}POSTGRES", f"{SETTING}S3"
@@ -201,7 +201,7 @@ def deploy(
 ) -> None:
     """Secrets, and what the chart makes."""
     namespace = namespace_of(environment)
-    values = chart_values(place, environment, variables)
+    values = values_here(place, variables)
     database = sa.make_url(variables["DAGSTER_POSTGRES_URL"])
     given = {secret_of(task): place.seen_inside(its) for task, its in restricted.by_task.items()}
     given[values["global"]["postgresqlSecretName"]] = {"postgresql-password": str(database.password)}
@@ -225,27 +225,15 @@ def deploy(
     place.cluster.start(daemon(values, namespace, starts_by_itself=environment.works_by_itself))
 
 
-def chart_values(place: Place, environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:
+def values_here(place: Place, variables: Mapping[str, str]) -> dict[str, Any]:
     """The values of `deploy/kubernetes`, with what is this environment's own and what is this place's."""
-    files = (VALUES / f"{name}.yaml" for name in ("values", environment.name))
-    shared, own = (yaml.safe_load(file.read_text()) for file in files)
+    shared, own = yaml.safe_load(VALUES.read_text()), chart_values(read_environment(variables))
     database = sa.make_url(variables["DAGSTER_POSTGRES_URL"])
     repository, _, tag = place.cluster.image.rpartition(":")
     image = {"image": {"repository": repository, "tag": tag}}
-    logs = {
-        "bucket": BUCKET,
-        "prefix": f"{environment.storage_root}/{LOGS}".removeprefix(f"s3://{BUCKET}/"),
-        "endpointUrl": variables[f"{PREFIX}S3_ENDPOINT"],
-    }
     here = {
         "dagsterDaemon": image,
-        "postgresql": {
-            "postgresqlHost": database.host,
-            "postgresqlUsername": database.username,
-            "postgresqlDatabase": database.database,
-            "service": {"port": database.port},
-        },
-        "computeLogManager": {"config": {"s3ComputeLogManager": logs}},
+        "postgresql": {"postgresqlUsername": database.username, "postgresqlDatabase": database.database},
     }
     # the anchors of YAML are one object to Python
     values: dict[str, Any] = copy.deepcopy(merged(merged(merged(shared, own), here), place.cluster.values))
