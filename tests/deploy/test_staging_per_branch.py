@@ -1,16 +1,17 @@
-"""The workflow's own scripts deploy a branch's staging environment and remove it: PostgreSQL and S3 are real.
+"""The workflow's own scripts deploy a branch's staging environment and remove it: PostgreSQL, S3 and git are real.
 
-In the place of the runner's `docker`, `kubectl` and `helm` stand programs that run the command here, or write down what they
-were asked.
+In the place of the runner's `docker`, `kubectl`, `helm` and `make` stand programs that run the command here, or write down what
+they were asked.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,11 @@ RUNNER = {
             apply*) cat >> "$RUNNER_TEMP/applied"; echo --- >> "$RUNNER_TEMP/applied";;
         esac
     """,
-    "helm": 'echo "helm $*" >> "$RUNNER_TEMP/asked"',
+    "helm": """
+        echo "helm $*" >> "$RUNNER_TEMP/asked"
+        if [[ -e $RUNNER_TEMP/goes ]]; then git -C "$RUNNER_TEMP/repository" update-ref -d "refs/heads/$BRANCH"; fi
+    """,
+    "make": 'echo "make $*" >> "$RUNNER_TEMP/asked"',
 }
 
 
@@ -61,18 +66,27 @@ class Runner:
     folder: Path
     variables: dict[str, str]
 
-    def do(self, job: str) -> None:
-        """Run the scripts of a job, one after another, as the workflow does: each may add to the variables of the next."""
-        for step in (its for its in JOBS[job]["steps"] if "run" in its):
-            done = subprocess.run(
-                ["bash", "-e", "-c", step["run"]],
-                env=os.environ | self.variables | self._added(),
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=False,
+    def do(self, job: str, *, branch: bool, goes: bool = False) -> None:
+        """Run the scripts of a job in which a step runs if its condition says so, while the branch is there, or goes in between."""
+        (self.folder / "asked").write_text("")
+        if branch:
+            self.git(
+                "update-ref", f"refs/heads/{BRANCH}", self.git("commit-tree", self.git("mktree"), "-m", "one")
             )
-            assert done.returncode == 0, done.stderr
+        else:
+            self.git("update-ref", "-d", f"refs/heads/{BRANCH}")
+        if goes:
+            (self.folder / "goes").touch()
+        outputs: dict[str, str] = {}
+        for step in JOBS[job]["steps"]:
+            wanted, its = is_true(step.get("if", ""), outputs), f"steps.{step.get('id')}"
+            outputs[f"{its}.outcome"] = "success" if wanted else "skipped"
+            if wanted and "run" in step:
+                self._run(step["run"])
+                outputs |= {
+                    f"{its}.outputs.{name}": value for name, value in self._told("GITHUB_OUTPUT").items()
+                }
+                Path(self.variables["GITHUB_OUTPUT"]).unlink(missing_ok=True)
 
     def applied(self) -> dict[str, dict[str, Any]]:
         """What the cluster has been given, by kind and name."""
@@ -84,10 +98,46 @@ class Runner:
     def asked(self) -> str:
         return (self.folder / "asked").read_text()
 
-    def _added(self) -> dict[str, str]:
-        file = Path(self.variables["GITHUB_ENV"])
+    def git(self, *command: str) -> str:
+        """What git says of the repository."""
+        identity = ["-c", "user.name=ann", "-c", "user.email=ann@example.com"]
+        return subprocess.run(
+            ["git", "-C", self.folder / "repository", *identity, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    def _run(self, script: str) -> None:
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            env=os.environ | self.variables | self._told("GITHUB_ENV"),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _told(self, variable: str) -> dict[str, str]:
+        """What scripts have written into the file that the variable names."""
+        file = Path(self.variables[variable])
         lines = file.read_text().splitlines() if file.exists() else []
         return dict(line.split("=", 1) for line in lines)
+
+
+def is_true(condition: str, values: Mapping[str, str]) -> bool:
+    """Whether all terms of a step's condition are, in a job that nobody has cancelled."""
+    terms = [term.strip() for term in condition.removeprefix("${{").removesuffix("}}").split("&&")]
+    assert all(re.fullmatch(r"|!cancelled\(\)|!?steps\.[\w.]+( == '\w+')?", term) for term in terms), terms
+
+    def holds(term: str) -> bool:
+        name, _, wanted = term.removeprefix("!").partition(" == ")
+        value = values.get(name, "")
+        return (value == wanted.strip("'") if wanted else bool(value)) != term.startswith("!")
+
+    return all(not term or holds(term) for term in terms)
 
 
 @pytest.fixture
@@ -127,6 +177,7 @@ def runner(tmp_path: Path, s3: S3Server, catalog: str) -> Runner:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     (temporary / "secrets").touch()
+    subprocess.run(["git", "init", "--quiet", "--bare", temporary / "repository"], check=True)
     return Runner(
         temporary,
         {
@@ -134,6 +185,9 @@ def runner(tmp_path: Path, s3: S3Server, catalog: str) -> Runner:
             "RUNNER_TEMP": str(temporary),
             "GITHUB_ENV": str(tmp_path / "env"),
             "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_PATH": str(tmp_path / "path"),
+            "GITHUB_SERVER_URL": temporary.as_uri(),
+            "GITHUB_REPOSITORY": "repository",
             "GITHUB_ACTOR": "ann",
             "BRANCH": BRANCH,
             "IMAGE": "registry.example.com/photo-popularity:1",
@@ -160,7 +214,7 @@ def production(catalog: str) -> Iterator[None]:
 def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Server, catalog: str) -> None:
     """For the catalog's owner; production is only made after the branch was pushed first."""
     its = Environment("staging", BRANCH, Path("home"))
-    runner.do("staging")
+    runner.do("staging", branch=True)
     secrets = {name for name in runner.applied() if name.startswith("Secret/")}
     assert secrets == {
         f"Secret/{name}"
@@ -181,16 +235,37 @@ def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Se
         assert connection.scalar(sa.text("SELECT current_user")) == role_of(its, "photo_features")
     with production(catalog):
         # what is at work keeps its passwords when the branch is pushed again, and reads production from then on
-        runner.do("staging")
+        runner.do("staging", branch=True)
         assert runner.applied() == first
         with sa.create_engine(url, poolclass=sa.pool.NullPool).connect() as connection:
             connection.exec_driver_sql("SELECT FROM photo_popularity_production.current_outputs")
-        runner.do("remove-staging")
-        assert f"kubectl delete namespace photo-popularity-{its.label} --ignore-not-found" in runner.asked()
-        assert s3.client("iam").list_users()["Users"][1:] == []
-        with sa.create_engine(catalog, poolclass=sa.pool.NullPool).connect() as connection:
-            names = sa.text(
-                "SELECT rolname FROM pg_roles UNION SELECT datname FROM pg_database UNION SELECT nspname FROM pg_namespace "
-                "UNION SELECT role FROM photo_popularity_production.rights"
-            )
-            assert [name for name in connection.scalars(names) if "staging" in name] == []
+        # it was deleted and pushed again before the removal's turn
+        runner.do("remove-staging", branch=True)
+        assert runner.asked() == ""
+        runner.do("remove-staging", branch=False)
+        assert "make install\n" in runner.asked()
+        assert_nothing_is_left(its, runner, s3, catalog)
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+def test_nothing_is_left_of_a_branch_that_goes_before_its_environment_is_there(
+    runner: Runner, s3: S3Server, catalog: str, *, deployed: bool
+) -> None:
+    """The removal of a branch that is deleted while its tests are at work finds nothing, and comes only once."""
+    with production(catalog):
+        runner.do("staging", branch=deployed, goes=True)
+        assert ("helm upgrade" in runner.asked()) == deployed
+        assert (runner.folder / "applied").exists() == deployed
+        assert_nothing_is_left(Environment("staging", BRANCH, Path("home")), runner, s3, catalog)
+
+
+def assert_nothing_is_left(its: Environment, runner: Runner, s3: S3Server, catalog: str) -> None:
+    """The environment has gone from everywhere."""
+    assert f"kubectl delete namespace photo-popularity-{its.label} --ignore-not-found" in runner.asked()
+    assert s3.client("iam").list_users()["Users"][1:] == []
+    with sa.create_engine(catalog, poolclass=sa.pool.NullPool).connect() as connection:
+        names = sa.text(
+            "SELECT rolname FROM pg_roles UNION SELECT datname FROM pg_database UNION SELECT nspname FROM pg_namespace "
+            "UNION SELECT role FROM photo_popularity_production.rights"
+        )
+        assert [name for name in connection.scalars(names) if "staging" in name] == []

@@ -24,8 +24,8 @@ JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
 SCRIPTS = [step["run"] for _, step in STEPS if "run" in step]
 # what runs a job brings it along
-OF_THE_RUNNER = {"docker", "helm", "kubectl", "psql", "python3"}
-SHELL = {"echo", "printf", "sed", "set", "umask"}
+OF_THE_RUNNER = {"docker", "git", "helm", "kubectl", "psql", "python3"}
+SHELL = {"echo", "env", "mapfile", "printf", "sed", "set", "umask"}
 USES_A_SECRET = ("staging", "remove-staging")
 
 
@@ -50,7 +50,8 @@ def test_it_runs_the_checks_the_tests_and_the_definitions() -> None:
 
 def test_every_program_is_the_runners_or_installed_with_the_project() -> None:
     installed = {f".venv/bin/{script.name}" for script in entry_points(group="console_scripts")}
-    programs = {"dagster", "in_image"}  # within the image, and what calls it
+    # within the image, what calls it, and what is in the PATH after `make install`
+    programs = {"dagster", "in_image", "python"}
     assert words_of_commands() <= {"make"} | OF_THE_RUNNER | SHELL | installed | programs
     assert ".venv/bin/dagster" in words_of_commands()
 
@@ -73,7 +74,6 @@ def test_no_job_has_a_permission_by_default() -> None:
     allowed = {
         "image": {"contents": "read", "packages": "write"},
         "staging": {"contents": "read", "packages": "read"},
-        "remove-staging": {"contents": "read", "packages": "read"},
     }
     for name, job in JOBS.items():
         assert job["permissions"] == allowed.get(name, {"contents": "read"}), name
@@ -95,7 +95,10 @@ def test_what_others_choose_never_becomes_part_of_a_script() -> None:
 def test_a_job_with_a_secret_does_nothing_without_it(name: str) -> None:
     first, *others = JOBS[name]["steps"]
     assert "secrets." in str(first["env"])
-    assert [step for step in others if step["if"] != "steps.secrets.outputs.found"] == []
+    needs_it = {first["id"]}
+    for step in others:
+        assert needs_it.intersection(re.findall(r"(?<!!)\bsteps\.(\w+)\.", step["if"])), step
+        needs_it.add(step.get("id", first["id"]))
 
 
 def test_no_other_job_has_a_secret() -> None:
@@ -112,7 +115,7 @@ def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Pat
     step = JOBS["staging"]["steps"][0]
     given = {
         "STAGING_KUBECONFIG": "a: kubeconfig\n",
-        "STAGING_SECRETS": "PHOTO_POPULARITY_CATALOG=postgresql://owner\nAWS_ACCESS_KEY_ID=key\n",
+        "STAGING_SECRETS": "# the owner\n\nPHOTO_POPULARITY_CATALOG=postgresql://owner\nAWS_ACCESS_KEY_ID=key\n",
         "STAGING_SETTINGS": "PHOTO_POPULARITY_STORAGE=s3://data/results",
     }
     assert step["env"].keys() == given.keys()
@@ -141,7 +144,8 @@ def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Pat
     ]
 
 
-def test_an_environment_goes_with_its_branch_and_waits_for_its_deployment() -> None:
+def test_an_environment_goes_with_its_branch() -> None:
+    """A removal waits for a deployment at work, and a deployment that comes later asks for the branch before and after it."""
     assert EVENTS.keys() == {"push", "pull_request", "delete"}
     assert "github.event.ref_type == 'branch'" in JOBS["remove-staging"]["if"]
     groups = {name: JOBS[name]["concurrency"]["group"] for name in USES_A_SECRET}
@@ -150,15 +154,43 @@ def test_an_environment_goes_with_its_branch_and_waits_for_its_deployment() -> N
         "remove-staging": "staging-${{ github.event.ref }}",
     }
     assert not any(JOBS[name]["concurrency"].get("cancel-in-progress") for name in USES_A_SECRET)
+    steps = [step.get("id") or step.get("name") for step in JOBS["staging"]["steps"]]
+    assert steps.index("before") < steps.index("deploy") < steps.index("branch") < steps.index("remove")
+
+
+def test_a_removal_needs_nothing_that_may_not_be_there() -> None:
+    """The default branch's newest commit has no image before its tests are through."""
+    job = JOBS["remove-staging"]
+    assert "needs" not in job
+    assert not [step for step in job["steps"] if "docker" in step.get("run", "")]
+    *_, last = job["steps"]
+    assert last["if"] == "${{ !cancelled() && steps.install.outcome == 'success' }}"
+    # what is not removed yet can be told by its namespace
+    order = ["helm uninstall", "delete jobs", "deployment remove", "delete namespace"]
+    found = [last["run"].index(what) for what in order]
+    assert found == sorted(found)
+
+
+def test_each_commit_of_the_default_branch_is_checked_to_the_end() -> None:
+    default = "github.ref_name == github.event.repository.default_branch"
+    assert JOBS["checks"]["concurrency"] == {
+        "group": f"checks-${{{{ {default} && github.sha || github.ref }}}}",
+        "cancel-in-progress": True,
+    }
 
 
 def test_packages_are_kept_from_run_to_run_as_long_as_the_lock_stays() -> None:
-    [python] = [step["with"] for _, step in STEPS if step.get("uses", "").startswith("actions/setup-python@")]
-    assert (python["cache"], python["cache-dependency-path"]) == ("pip", "requirements-test.lock")
+    pythons = [(name, step["with"]) for name, step in STEPS if "setup-python@" in step.get("uses", "")]
+    assert {name: its["cache-dependency-path"] for name, its in pythons} == {
+        "checks": "requirements-test.lock",
+        "staging": "requirements.lock",
+        "remove-staging": "requirements.lock",
+    }
+    assert all(its["cache"] == "pip" for _, its in pythons)
 
 
 def test_the_environment_is_named_without_an_installed_package(tmp_path: Path) -> None:
-    """The job that removes it installs nothing, and two branches never share one."""
+    """So that nothing is installed where there is nothing to do, and two branches never share one."""
     step = next(step for step in JOBS["remove-staging"]["steps"] if step.get("name", "").startswith("name "))
     names = []
     for branch in ("Feature/One", "feature/one"):
