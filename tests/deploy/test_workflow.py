@@ -171,6 +171,19 @@ def test_a_removal_needs_nothing_that_may_not_be_there() -> None:
     assert found == sorted(found)
 
 
+def test_a_pull_request_is_checked_once_though_its_own_repository_be_a_fork() -> None:
+    """A copy made by "Fork" says of all its own pull requests that they come from a fork; `delete` has none, and no checks."""
+    assert (
+        JOBS["checks"]["if"].split()
+        == (
+            "github.event_name == 'push' || github.event_name == 'pull_request'"
+            " && github.event.pull_request.head.repo.full_name != github.repository"
+        ).split()
+    )
+    assert JOBS["image"]["needs"] == "checks"
+    assert JOBS["staging"]["needs"] == "image"
+
+
 def test_each_commit_of_the_default_branch_is_checked_to_the_end() -> None:
     default = "github.ref_name == github.event.repository.default_branch"
     assert JOBS["checks"]["concurrency"] == {
