@@ -105,6 +105,8 @@ def test_no_other_job_has_a_secret() -> None:
     assert {name for name, job in JOBS.items() if "secrets." in str(job).replace("steps.secrets.", "")} == {
         *USES_A_SECRET
     }
+    # where protection rules can be set
+    assert {name for name, job in JOBS.items() if job.get("environment") == "staging"} == {*USES_A_SECRET}
     # what a fork sends is a pull request
     events = {name: re.findall(r"github\.event_name == '(\w+)'", JOBS[name]["if"]) for name in USES_A_SECRET}
     assert events == {"staging": ["push"], "remove-staging": ["delete"]}
