@@ -30,9 +30,10 @@ from resources.environment import Environment, read_environment
 from resources.identity import role_of
 
 
-def manifests_of(environment: Environment) -> Iterator[str]:
+def manifests_of(environment: Environment, pull_secret: str | None = None) -> Iterator[str]:
     """For `kubectl apply --filename -`: accounts, rights, admission policy, network policy and limits."""
-    yield yaml.safe_dump_all(manifests(environment, tasks(), PIPELINE), sort_keys=False, width=110)
+    made = manifests(environment, tasks(), PIPELINE, pull_secret=pull_secret)
+    yield yaml.safe_dump_all(made, sort_keys=False, width=110)
 
 
 def values_of(environment: Environment) -> Iterator[str]:
@@ -109,6 +110,11 @@ def main() -> None:
         name: commands.add_parser(name, help=part.__doc__, description=part.__doc__)
         for name, part in PARTS.items()
     }
+    by_name["manifests"].add_argument(
+        "--pull-secret",
+        metavar="SECRET",
+        help="the namespace's secret of a registry whose images are not public",
+    )
     by_name["credentials"].add_argument(
         "--but", nargs="*", default=[], metavar="SECRET", help="secrets that are there and stay as they are"
     )

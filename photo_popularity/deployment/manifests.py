@@ -34,12 +34,22 @@ CODE_PORT, POSTGRES_PORT, S3_PORT = 4266, 5432, 443
 API_PORTS = (443, 6443)
 
 
-def manifests(environment: Environment, tasks: Sequence[Task], pipeline: Pipeline) -> list[Manifest]:
-    """All manifests of an environment, in the order in which they are applied."""
-    return [
-        _namespace(environment),
+def manifests(
+    environment: Environment, tasks: Sequence[Task], pipeline: Pipeline, *, pull_secret: str | None = None
+) -> list[Manifest]:
+    """All manifests of an environment, in the order in which they are applied.
+
+    Pods pull images with the namespace's secret `pull_secret`, which is none of those that are made for tasks.
+    """
+    accounts = [
         *(_account(environment, task.name) for task in tasks),
         *(_account(environment, duty, uses_the_api=True) for duty in (LAUNCHES, STARTS)),
+    ]
+    if pull_secret:
+        accounts = [account | {"imagePullSecrets": [{"name": pull_secret}]} for account in accounts]
+    return [
+        _namespace(environment),
+        *accounts,
         *_rights(environment),
         _settings(environment),
         *admission_policies(environment, tasks, pipeline),

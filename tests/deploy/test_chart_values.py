@@ -78,6 +78,9 @@ def test_servers_and_runs_work_under_the_accounts_of_the_manifests() -> None:
     assert not VALUES["dagster-user-deployments"]["serviceAccount"]["create"]
     # one name for all would win over both
     assert "serviceAccountName" not in VALUES["global"]
+    # a pod that names a secret to pull its image with does not get its account's
+    assert "imagePullSecrets" not in VALUES
+    assert "image_pull_secrets" not in LAUNCHER
 
 
 def test_each_process_has_the_secrets_that_the_policy_allows_it() -> None:

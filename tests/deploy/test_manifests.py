@@ -66,6 +66,17 @@ def test_there_is_an_account_for_each_task_and_for_each_duty() -> None:
     assert accounts == {*(account_of(task.name) for task in tasks()), "run-worker", "daemon"}
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_account_pulls_images_with_the_secret_that_is_named(version: str) -> None:
+    made = manifests(PRODUCTION, tasks(), PIPELINE, pull_secret="registry")
+    accounts = [one for one in made if one["kind"] == "ServiceAccount"]
+    assert len(accounts) == len(tasks()) + 2
+    for account in accounts:
+        kubernetes_validate.validate(account, version, strict=True)
+        assert account["imagePullSecrets"] == [{"name": "registry"}]
+    assert "imagePullSecrets" not in str(all_of(PRODUCTION))
+
+
 def test_environments_share_no_object() -> None:
     def names(environment: Environment) -> set[tuple[str, ...]]:
         metadata = [(m["kind"], m["metadata"]) for m in all_of(environment)]

@@ -47,6 +47,7 @@ RUNNER = {
     "kubectl": """
         echo "kubectl $*" >> "$RUNNER_TEMP/asked"
         case "$*" in
+            *"create secret"*) echo "{apiVersion: v1, kind: Secret, metadata: {name: registry}}";;
             *"get secrets"*) sed 's|^|secret/|' "$RUNNER_TEMP/secrets";;
             apply*) cat >> "$RUNNER_TEMP/applied"; echo --- >> "$RUNNER_TEMP/applied";;
         esac
@@ -193,6 +194,7 @@ def runner(tmp_path: Path, s3: S3Server, catalog: str) -> Runner:
             "IMAGE": "registry.example.com/photo-popularity:1",
             "TOKEN": "token",
             "STAGING_KUBECONFIG": "a: kubeconfig",
+            "STAGING_REGISTRY": '{"auths": {}}',
             "STAGING_SETTINGS": "\n".join(f"{name}={value}" for name, value in settings.items()),
             "STAGING_SECRETS": "\n".join(f"{name}={value}" for name, value in secrets.items()),
         },
@@ -218,8 +220,10 @@ def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Se
     secrets = {name for name in runner.applied() if name.startswith("Secret/")}
     assert secrets == {
         f"Secret/{name}"
-        for name in (*(secret_of(task.name) for task in (*tasks(), *duties())), DAGSTER_SECRET)
+        for name in (*(secret_of(task.name) for task in (*tasks(), *duties())), DAGSTER_SECRET, "registry")
     }
+    assert f".dockerconfigjson={runner.folder / 'registry'}" in runner.asked()
+    assert runner.applied()["ServiceAccount/daemon"]["imagePullSecrets"] == [{"name": "registry"}]
     assert f"Namespace/photo-popularity-{its.label}" in runner.applied()
     assert f"--values {runner.folder / 'values'}" in runner.asked()
     values = yaml.safe_load((runner.folder / "values").read_text())

@@ -118,6 +118,7 @@ def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Pat
     given = {
         "STAGING_KUBECONFIG": "a: kubeconfig\n",
         "STAGING_SECRETS": "# the owner\n\nPHOTO_POPULARITY_CATALOG=postgresql://owner\nAWS_ACCESS_KEY_ID=key\n",
+        "STAGING_REGISTRY": '{"auths": {}}',
         "STAGING_SETTINGS": "PHOTO_POPULARITY_STORAGE=s3://data/results",
     }
     assert step["env"].keys() == given.keys()
@@ -135,7 +136,7 @@ def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Pat
         return
     assert (tmp_path / "output").read_text() == "found=true\n"
     assert done.stdout == ""
-    for name in ("kubeconfig", "variables"):
+    for name in ("kubeconfig", "registry", "variables"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0
     assert (tmp_path / "variables").read_text().splitlines() == [
         "PHOTO_POPULARITY_STORAGE=s3://data/results",
