@@ -225,6 +225,12 @@ def test_a_branch_gets_an_environment_that_goes_with_it(runner: Runner, s3: S3Se
     assert f".dockerconfigjson={runner.folder / 'registry'}" in runner.asked()
     assert runner.applied()["ServiceAccount/daemon"]["imagePullSecrets"] == [{"name": "registry"}]
     assert f"Namespace/photo-popularity-{its.label}" in runner.applied()
+    *_, deployed, restarted, up = runner.asked().splitlines()
+    assert deployed.startswith("helm upgrade ")
+    assert [line.partition("rollout ")[2] for line in (restarted, up)] == [
+        "restart deployment",
+        "status deployment --timeout 10m",
+    ]
     assert f"--values {runner.folder / 'values'}" in runner.asked()
     values = yaml.safe_load((runner.folder / "values").read_text())
     assert values["postgresql"]["postgresqlUsername"] == dagster_role_of(its)
