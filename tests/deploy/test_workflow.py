@@ -190,7 +190,7 @@ def test_a_pull_request_is_checked_once_though_its_own_repository_be_a_fork() ->
 def test_each_commit_of_the_default_branch_is_checked_to_the_end() -> None:
     default = "github.ref_name == github.event.repository.default_branch"
     assert JOBS["checks"]["concurrency"] == {
-        "group": f"checks-${{{{ {default} && github.sha || github.ref }}}}",
+        "group": f"checks-${{{{ github.event_name }}}}-${{{{ {default} && github.sha || github.ref }}}}",
         "cancel-in-progress": True,
     }
 
