@@ -77,7 +77,7 @@ def admission_policies(
         ),
         (
             f"!(variables.component in {_cel([STEP, RUN])}) || variables.containers.all(c, !has(c.command) && has(c.args)"
-            f" && c.args.size() > 3 && c.args[0] == 'dagster' && c.args[1] == 'api' && c.args[2] == {_cel(DOES)}[variables.component])",
+            f" && c.args.size() > 2 && c.args[0] == 'dagster' && c.args[1] == 'api' && c.args[2] == {_cel(DOES)}[variables.component])",
             "'runs and steps do what Dagster has them do'",
         ),
         (

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, accounts_of_ops
+from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, STEP, accounts_of_ops
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
@@ -94,8 +94,9 @@ def start(api: KubernetesApi) -> Start:
 
 
 def args_of(component: str) -> list[str]:
-    """What dagster-k8s has the image do in such a pod."""
-    return ["dagster", "api", DOES.get(component, ""), "what it is to do"]
+    """What dagster-k8s has the image do in such a pod; a step finds in its variables what it is to do."""
+    words = ["dagster", "api", DOES.get(component, "")]
+    return words if component == STEP else [*words, "{}"]
 
 
 @pytest.mark.parametrize("op", sorted(accounts_of_ops(PIPELINE)))
