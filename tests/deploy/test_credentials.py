@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from botocore.exceptions import ClientError
+from s3fs import S3FileSystem
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.__main__ import roles_of
@@ -50,7 +51,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     ):
         owner.client().create_bucket(Bucket="data")
         enforce()
+        # what this process has opened on another server of the same variables
+        S3FileSystem.clear_instance_cache()
         yield owner
+        S3FileSystem.clear_instance_cache()
 
 
 def settings(catalog: str) -> Settings:
