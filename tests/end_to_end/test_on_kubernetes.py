@@ -1,6 +1,6 @@
 """The night on Kubernetes: pods for runs and heavy steps, under the accounts, rights and policies that the manifests give.
 
-On the server of the tests, and, with the marker `cluster`, on the cluster that KUBECONFIG leads to.
+On the server of the tests, where some of the pods are lost, and, with the marker `cluster`, on the cluster that KUBECONFIG leads to.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from photo_popularity.deployment.admission import COMPONENT
 from photo_popularity.deployment.manifests import SAME_ARITHMETIC
 from resources.identity import account_of
+from resources.outputs import read_outputs
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.deployed_site import embedded_run, versions, wait_for_versions
 from tests.end_to_end.kubernetes_site import CHECKOUT, Night, given_place, night_on, own_place
+from tests.services.kubernetes_api.faults import PodFault
 from tests.services.kubernetes_api.objects import ROLES
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
 
@@ -27,6 +30,11 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
 SECONDS_FOR_A_NIGHT = 900
 HEAVY = {"photo_content", "cat_dog_scores", "log_signals", "popularity_model", "model_evaluation"}
+# what happens to the first pod of a step, and what the history is to say of it
+LOST = {
+    "was evicted by its node": PodFault("Evicted", {"dagster/op": "photo_content"}, after_seconds=2),
+    "was lost or tainted": PodFault("NodeLost", {"dagster/op": "log_signals"}, after_seconds=2),
+}
 SERVERS = {"dagster-daemon": {"daemon"}, "user-deployments": {"code-location"}}
 
 
@@ -53,7 +61,10 @@ def night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             place = stack.enter_context(given_place(folder))
         else:
             postgres = request.getfixturevalue("postgres_server")
-            place = own_place(request.getfixturevalue("api"), postgres, folder)
+            api: KubernetesApi = request.getfixturevalue("api")
+            for fault in LOST.values():
+                api.faults.order(fault)
+            place = own_place(api, postgres, folder)
         # only now, as the embedded run takes its time
         embedded, site = (request.getfixturevalue(name) for name in ("embedded", "small_site"))
         yield stack.enter_context(night_on(place, site, folder, embedded))
@@ -84,7 +95,23 @@ def test_the_night_is_done_by_pods_that_have_the_rights_of_their_tasks_alone(
     launched_by = {row["launched_by"] for row in history}
     assert launched_by
     assert all(name.startswith(("sensor ", "schedule ")) for name in launched_by), launched_by
-    assert Counter(row["status"] for row in history).keys() == {"succeeded"}
+    # nothing was made twice, whatever became of the pods that made it
+    made = Counter(
+        (one.asset, one.partition, *sorted(one.inputs.items()))
+        for one in read_outputs(night.environment).catalog.executions()
+        if one.status == "succeeded"
+    )
+    assert [what for what, times in made.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("night", ["the tests'"], indirect=True)
+def test_the_history_says_what_became_of_the_pods_that_were_lost(night: Night) -> None:
+    engine = sa.create_engine(night.variables["DAGSTER_POSTGRES_URL"])
+    with engine.connect() as connection:
+        for words in LOST:
+            said = sa.text("SELECT count(*) FROM event_logs WHERE strpos(event, :words) > 0")
+            assert connection.scalar(said, {"words": words}), words
+    engine.dispose()
 
 
 @pytest.mark.parametrize("night", ["the tests'"], indirect=True)
