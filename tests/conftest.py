@@ -15,11 +15,6 @@ pytest_plugins = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole nights first: begun last, one of them would keep everybody waiting."""
-    items.sort(key=lambda item: item.get_closest_marker("end_to_end") is None)
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data; tests that need it skip visibly where it is missing."""
