@@ -58,9 +58,10 @@ class AttributingRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Queue the run, and note who launched it."""
         run = context.dagster_run
-        who = launched_by(run.tags) or read_environment().user
         # every request names the host that it is for
         if context.get_request_header("host"):
             who = context.get_request_header(self.user_header) or THE_PAGES
+        else:
+            who = launched_by(run.tags) or read_environment().user
         self._instance.add_run_tags(run.run_id, {LAUNCHED_BY_TAG: who})
         return super().submit_run(context)

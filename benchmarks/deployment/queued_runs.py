@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from photo_popularity.jobs import NIGHTLY_JOB
-from tests.services.one_machine import DEPLOYMENT, one_machine, variables_of_the_example
+from tests.services.one_machine import DEPLOYMENT, one_machine, variables_of_files
 from tests.services.postgres import PostgresServer
 
 BACKFILL_TAG, ASSET = "dagster/backfill", "photo_metadata"
@@ -105,17 +105,7 @@ def measure_queue(
     first = last - timedelta(days=runs - 1)
     catalog, dagster = postgres.new_database(), postgres.new_database()
     variables = {
-        **variables_of_the_example(),
-        # its schedule and sensors do not begin by themselves
-        "PHOTO_POPULARITY_ENV": "local",
-        "DAGSTER_HOME": str(folder / "dagster"),
-        "DAGSTER_POSTGRES_URL": dagster,
-        "PHOTO_POPULARITY_HOME": str(folder / "home"),
-        "PHOTO_POPULARITY_CATALOG": catalog,
-        "PHOTO_POPULARITY_STORAGE": str(folder / "storage"),
-        "PHOTO_POPULARITY_PHOTOS": str(site / "photos"),
-        "PHOTO_POPULARITY_LOGS": str(site / "logs"),
-        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{site / 'site.sqlite'}",
+        **variables_of_files(folder, site, catalog=catalog, dagster=dagster),
         "PHOTO_POPULARITY_DATA_SINCE": first.isoformat(),
     }
     days = [first + timedelta(days=place) for place in range(runs)]

@@ -53,16 +53,16 @@ def new_credentials(
             raise InputError(f"{', '.join(missing)}: not set, and the task {task.name} needs it")
     iam, found = boto3.Session().client("iam"), dict[str, dict[str, str]]()
     engine, new = owners_engine(environment), [task for task in all_tasks if secret_of(task.name) not in but]
-    dagster = () if DAGSTER_SECRET in but else (dagster_role_of(environment),)
     with ExitStack() as after_a_failure:
         try:
             with engine.begin() as connection:
                 # first, so that nothing is made in S3 of what PostgreSQL refuses
                 roles = [role_of(environment, task.name) for task in new if CATALOG in task.secrets]
                 passwords = {role: _new_password(connection, role) for role in roles}
-                for name in dagster:
-                    _make_database(engine, name)
-                    passwords[name] = _new_password(connection, name)
+                if DAGSTER_SECRET not in but:
+                    dagster = dagster_role_of(environment)
+                    _make_database(engine, dagster)
+                    found[DAGSTER_SECRET] = {"postgresql-password": _new_password(connection, dagster)}
                 for task in all_tasks:
                     _allow(iam, role_of(environment, task.name), policy(task, environment, file_sets))
                 for task in new:
@@ -79,8 +79,6 @@ def new_credentials(
         finally:
             engine.dispose()
         after_a_failure.pop_all()
-    for name in dagster:
-        found[DAGSTER_SECRET] = {"postgresql-password": passwords[name]}
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -26,7 +25,7 @@ from tests.end_to_end.deployed_site import SALT, Versions, deployed_site, embedd
 from tests.end_to_end.test_environments import succeeded
 from tests.services.identities import credentials_of_tasks, drop_roles, write_credentials
 from tests.services.one_machine import OneMachine, one_machine
-from tests.services.postgres import PostgresServer
+from tests.services.postgres import PostgresServer, owned_database
 from tests.services.s3 import S3Server, enforcing_server
 
 BUCKET = "everything"
@@ -186,7 +185,7 @@ def room_for_staging(
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """Rights for the tasks of a staging environment, and a database for its Dagster: its variables, and its units'."""
     (folder / "home").mkdir(parents=True)
-    with database_of_its_own(postgres, "dagster_of_ann") as dagster:
+    with owned_database(postgres, rights="") as dagster:
         everybodys = {
             **beside.variables,
             **settings,
@@ -204,24 +203,6 @@ def room_for_staging(
             yield everybodys, everybodys | by_task[LOOKS]
         finally:
             drop_roles(environment)
-
-
-@contextmanager
-def database_of_its_own(postgres: PostgresServer, role: str) -> Iterator[str]:
-    """The address of an empty database for a role that has nothing else."""
-    url, password = sa.make_url(postgres.new_database()), secrets.token_hex(8)
-    whole = url.render_as_string(hide_password=False)
-    with connected(whole) as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
-        connection.exec_driver_sql(f"ALTER DATABASE {url.database} OWNER TO {role}")
-        connection.commit()
-    try:
-        yield url.set(username=role, password=password).render_as_string(hide_password=False)
-    finally:
-        postgres.drop(whole)
-        with connected(postgres.url("postgres")) as connection:
-            connection.exec_driver_sql(f"DROP ROLE {role}")
-            connection.commit()
 
 
 def assert_a_night_side_by_side(

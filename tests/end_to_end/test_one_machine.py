@@ -27,6 +27,7 @@ from tests.services.one_machine import (
     OneMachine,
     one_machine,
     service,
+    variables_of_files,
     variables_of_the_example,
 )
 from tests.services.postgres import PostgresServer
@@ -62,17 +63,8 @@ def machine(small_site: Path, tmp_path: Path, postgres_server: PostgresServer) -
     catalog, dagster = postgres_server.new_database(), postgres_server.new_database()
     own = {step.name: {"SECRET_OF_A_TASK": f"of {step.name}"} for step in PIPELINE.steps}
     variables = {
-        **variables_of_the_example(),
-        "DAGSTER_HOME": str(tmp_path / "dagster"),
-        "DAGSTER_POSTGRES_URL": dagster,
-        "PHOTO_POPULARITY_ENV": "local",
+        **variables_of_files(tmp_path, small_site, catalog=catalog, dagster=dagster),
         "PHOTO_POPULARITY_USER": "ops",
-        "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
-        "PHOTO_POPULARITY_CATALOG": catalog,
-        "PHOTO_POPULARITY_STORAGE": str(tmp_path / "storage"),
-        "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
-        "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
-        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
         "PHOTO_POPULARITY_DATA_SINCE": DAYS[0],
         "PHOTO_POPULARITY_CREDENTIALS": str(write_credentials(tmp_path / "credentials", own)),
     }

@@ -135,6 +135,22 @@ def variables_of_the_example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+def variables_of_files(folder: Path, site: Path, *, catalog: str, dagster: str) -> dict[str, str]:
+    """An environment whose sources and results are files, its records on PostgreSQL, and where nothing starts by itself."""
+    return {
+        **variables_of_the_example(),
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "DAGSTER_POSTGRES_URL": dagster,
+        "PHOTO_POPULARITY_ENV": "local",
+        "PHOTO_POPULARITY_HOME": str(folder / "home"),
+        "PHOTO_POPULARITY_CATALOG": catalog,
+        "PHOTO_POPULARITY_STORAGE": str(folder / "storage"),
+        "PHOTO_POPULARITY_PHOTOS": str(site / "photos"),
+        "PHOTO_POPULARITY_LOGS": str(site / "logs"),
+        "PHOTO_POPULARITY_DATABASE": f"sqlite:///{site / 'site.sqlite'}",
+    }
+
+
 @contextmanager
 def one_machine(
     folder: Path, variables: Mapping[str, str], units: Iterable[str] = UNITS, **more: Any

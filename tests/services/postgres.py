@@ -136,18 +136,18 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @contextmanager
-def installer(server: Databases) -> Iterator[str]:
+def installer(server: Databases, rights: str = "CREATEROLE CREATEDB") -> Iterator[str]:
     """The name of somebody who may make roles and databases, as who deploys does, and is no superuser."""
     name = f"installer_{secrets.token_hex(6)}"
-    server.administer(f"CREATE ROLE {name} LOGIN CREATEROLE CREATEDB PASSWORD 'of_{name}'")
+    server.administer(f"CREATE ROLE {name} LOGIN {rights} PASSWORD 'of_{name}'")
     yield name
     server.administer(f"DROP ROLE {name}")
 
 
 @contextmanager
-def owned_database(server: Databases) -> Iterator[str]:
-    """The address of an empty database as its owner has it, an installer."""
-    with installer(server) as owner:
+def owned_database(server: Databases, rights: str = "CREATEROLE CREATEDB") -> Iterator[str]:
+    """The address of an empty database as its owner has it, an installer unless it has other rights."""
+    with installer(server, rights) as owner:
         url = server.new_database()
         server.administer(f"ALTER DATABASE {sa.make_url(url).database} OWNER TO {owner}")
         yield seen_by(owner, url)

@@ -21,7 +21,7 @@ from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
-# a run that is killed before it has begun is given up after 300 seconds, and others wait for it
+# a run that is killed before it has begun is given up after two minutes, and others wait for it
 SECONDS_FOR_A_NIGHT = 1500
 # longer than any client of PostgreSQL here tries again
 SECONDS_AWAY = 75
