@@ -28,7 +28,7 @@ from photo_popularity.domain.schemas import MODELS, SCHEMAS
 from resources.code_fingerprint import SourceTree
 from resources.environment import Environment
 from resources.event_log import log_together
-from resources.io_managers import TableIOManager, classified, step_of
+from resources.io_managers import TableIOManager, again_in_another_pod, classified, step_of
 from resources.pages import Shown
 from resources.pipeline import DATABASE, STEP_TAG, Declaration, no_parameters
 from resources.pods import Pod
@@ -140,14 +140,15 @@ class PipelineAsset:
         storage: TableStorage = getattr(context.resources, STORAGE)
         manager: TableIOManager = getattr(context.resources, IO_MANAGER)
         step_context = context.op_execution_context.get_step_execution_context()
-        try:
-            step = step_of(storage, step_context)
-        except Exception as error:
-            raise classified(error, step_context) from error
-        try:
-            yield from self._made(context, step, manager, frames)
-        finally:
-            storage.forget(step)
+        with again_in_another_pod(step_context):
+            try:
+                step = step_of(storage, step_context)
+            except Exception as error:
+                raise classified(error, step_context) from error
+            try:
+                yield from self._made(context, step, manager, frames)
+            finally:
+                storage.forget(step)
 
     def _made(
         self, context: dg.AssetExecutionContext, step: Step, manager: TableIOManager, frames: dict[str, Any]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 import sqlalchemy as sa
@@ -29,6 +31,8 @@ ONLY_OUT_OF_DATE_TAG = "photo_popularity/only_out_of_date"
 
 
 MAX_RETRIES, FIRST_PAUSE_SECONDS = 2, 2.0
+# the variable by which dagster-k8s tells a pod which step it is for
+STEP_OF_POD = "DAGSTER_RUN_STEP_KEY"
 # what stays wrong until somebody does something, and says so itself
 TOLD = (InputError, FileNotFoundError, PermissionError)
 
@@ -44,16 +48,20 @@ class TableIOManager(dg.IOManager):
 
     def load_input(self, context: InputContext) -> object:
         """One frame with the rows of all partitions read; for a model, the models by partition."""
-        try:
-            step = step_of(self._storage, context.step_context)
-        except Exception as error:
-            raise classified(error, context.step_context) from error
-        try:
-            started = time.monotonic()
-            loaded = self._storage.load(context.asset_key.path[-1], step)
-            step.seconds_loading += time.monotonic() - started
-        except Exception as error:
-            raise self.recorded(step, error, context.step_context) from error
+        with again_in_another_pod(context.step_context):
+            try:
+                step = step_of(self._storage, context.step_context)
+            except Exception as error:
+                raise classified(error, context.step_context) from error
+            try:
+                started = time.monotonic()
+                loaded = self._storage.load(context.asset_key.path[-1], step)
+                step.seconds_loading += time.monotonic() - started
+            except Exception as error:
+                raise self.recorded(step, error, context.step_context) from error
+            except BaseException:
+                self._storage.forget(step)
+                raise
         return loaded
 
     def handle_output(self, context: OutputContext, obj: Mapping[str, Shown]) -> None:
@@ -245,10 +253,29 @@ def classified(error: Exception, context: dg.StepExecutionContext) -> Exception:
     A retry policy of the step would do so too, but it also starts a step again that somebody has interrupted.
     """
     if may_pass(error):
-        return dg.RetryRequested(MAX_RETRIES, FIRST_PAUSE_SECONDS * 2**context.previous_attempt_count)
+        return retry(context)
     if isinstance(error, dg.Failure):
         return error
     return dg.Failure(description=cause_of(error), allow_retries=False)
+
+
+def retry(context: dg.StepExecutionContext) -> dg.RetryRequested:
+    """A request to try the step again, after a longer pause each time."""
+    return dg.RetryRequested(MAX_RETRIES, FIRST_PAUSE_SECONDS * 2**context.previous_attempt_count)
+
+
+@contextmanager
+def again_in_another_pod(context: dg.StepExecutionContext) -> Iterator[None]:
+    """Ask for another attempt of a step whose pod is told to end, as when its node is drained: its run goes on.
+
+    Other processes are told to end with their runs. Where the run ends too, nobody does what is asked for.
+    """
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError as error:
+        if STEP_OF_POD in os.environ:
+            raise retry(context) from error
+        raise
 
 
 def cause_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dagster_k8s.client import DagsterKubernetesClient
 from kubernetes.client import ApiException
 
-from resources.pod_reasons import Manifest, latest, reason_of, reason_without_pod, text
+from resources.pod_reasons import Manifest, is_disrupted, latest, reason_of, reason_without_pod, text
 
 # what is said of every pod, and tells nothing of its end
 ROUTINE = ("Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing")
@@ -76,6 +76,11 @@ def failure(job: Job) -> str:
         return f"The pod of Job {job.name} is gone, deleted by somebody or with its node; last was said of it: {said}"
     conditions = (job.manifest.get("status") or {}).get("conditions") or [{}]
     return f"Job {job.name} has failed, and has no pod: {text(conditions[-1], 'message')}"
+
+
+def was_disrupted(job: Job) -> bool:
+    """Whether something that is no fault of the work has ended its pod, or has taken it away."""
+    return any(map(is_disrupted, job.pods)) or (not job.pods and bool(pods_once_made(job.events)))
 
 
 def not_running(job: Job) -> str:

@@ -33,8 +33,9 @@ from resources.kubernetes_jobs import (
     is_there_already,
     not_running,
     read_job,
+    was_disrupted,
 )
-from resources.pod_reasons import is_disrupted, reason_of
+from resources.pod_reasons import reason_of
 from resources.step_delegation import ReasonedStepHandler, attempts_of, fail, has_ended, step_of
 
 START_SECONDS = 600.0
@@ -72,17 +73,14 @@ class WatchedStepHandler(ReasonedStepHandler):
             # a run worker that takes over would start the same attempt again, whose process would refuse to run
             fail(step_handler_context, reason, may_pass=self.may_pass(step_key))
             return
+        self._disrupted.discard(step_key)
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
             if is_there_already(error.k8s_api_exception):
                 return
             said = answer(error.k8s_api_exception)
-            fail(
-                step_handler_context,
-                f"Kubernetes does not take Job {name} of step {step_key}: {said}",
-                may_pass=self.may_pass(step_key),
-            )
+            fail(step_handler_context, f"Kubernetes does not take Job {name} of step {step_key}: {said}")
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Delete the step's Job with its pods."""
@@ -108,9 +106,7 @@ class WatchedStepHandler(ReasonedStepHandler):
         if time.monotonic() - self._wrong_since.setdefault(attempt, time.monotonic()) < SECONDS_TO_REPORT:
             return CheckStepHealthResult.healthy()
         self._dead[attempt] = reason
-        self._disrupted.discard(step_key)
-        if job is not None and any(map(is_disrupted, job.pods)):
-            self._disrupted.add(step_key)
+        self._note_disruption(step_key, job)
         delete_job(self.inner._api_client, name, namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
@@ -125,10 +121,17 @@ class WatchedStepHandler(ReasonedStepHandler):
         try:
             job = read_job(self.inner._api_client, *self._jobs[step_key])
         except (ApiException, HTTPError) as error:
+            self._disrupted.discard(step_key)
             return f"Kubernetes cannot be asked: {answer(error)}"
+        self._note_disruption(step_key, job)
         if job is None:
             return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
         return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
+
+    def _note_disruption(self, step_key: str, job: Job | None) -> None:
+        self._disrupted.discard(step_key)
+        if job is not None and was_disrupted(job):
+            self._disrupted.add(step_key)
 
     def _wrong(self, job: Job) -> str | None:
         """What is wrong with a step's Job; None while all may be well."""

@@ -27,6 +27,8 @@ from resources.catalog import KILLED
 from resources.event_log import log_together
 from resources.io_managers import RANGE_END_TAG, RANGE_START_TAG, TableIOManager
 from resources.pages import DATA_VERSION_TAG
+from resources.step_delegation import was_interrupted
+from resources.table_storage import TableStorage
 from tests.text_pipeline import (
     LAST_DAY,
     TextPlace,
@@ -279,6 +281,39 @@ def test_a_run_that_was_interrupted_before_it_began_is_ended(place: TextPlace) -
     [run] = place.instance.get_runs()
     assert run.status == dg.DagsterRunStatus.CANCELED
     assert place.launch(request).success
+
+
+@contextmanager
+def told_to_end_once(manager: type, method: str) -> Iterator[None]:
+    """A step's process is told to end when it is there for the first time."""
+    do, told = getattr(manager, method), list[int]()
+
+    def do_or_end(*given: Any, **more: Any) -> Any:
+        if not told:
+            told.append(1)
+            raise dg.DagsterExecutionInterruptedError
+        return do(*given, **more)
+
+    with patch.object(manager, method, do_or_end):
+        yield
+
+
+@pytest.mark.parametrize(("manager", "method"), [(TableStorage, "load"), (TableIOManager, "commit")])
+def test_a_step_whose_own_pod_is_told_to_end_is_tried_again(
+    place: TextPlace, manager: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its node is drained: the run goes on."""
+    [request] = place.tick().run_requests or []
+    with told_to_end_once(manager, method), pytest.raises(KeyboardInterrupt):
+        place.launch(request)
+    monkeypatch.setenv("DAGSTER_RUN_STEP_KEY", "a step")
+    [request] = place.tick().run_requests or []
+    with told_to_end_once(manager, method):
+        result = place.launch(request)
+    assert result.success
+    [retry] = [event for event in result.all_events if event.is_step_up_for_retry]
+    assert was_interrupted(retry)
+    assert place.tick().run_requests == []
 
 
 def in_the_middle_of_a_handful() -> None:
