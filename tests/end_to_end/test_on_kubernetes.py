@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from photo_popularity.deployment.admission import COMPONENT
+from photo_popularity.deployment.admission import COMPONENT, RUN
 from photo_popularity.deployment.manifests import SAME_ARITHMETIC
+from photo_popularity.jobs import NIGHTLY_JOB
 from resources.identity import account_of
 from resources.outputs import read_outputs
 from tests.end_to_end.command_line import CommandLine
@@ -30,10 +31,11 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres, pytest.mark.s3]
 
 SECONDS_FOR_A_NIGHT = 900
 HEAVY = {"photo_content", "cat_dog_scores", "log_signals", "popularity_model", "model_evaluation"}
-# what happens to the first pod of a step, and what the history is to say of it
+# what happens to the first pod of a step, or of a run in the midst of its work, and what the history is to say of it
 LOST = {
     "was evicted by its node": PodFault("Evicted", {"dagster/op": "photo_content"}, after_seconds=2),
     "was lost or tainted": PodFault("NodeLost", {"dagster/op": "log_signals"}, after_seconds=2),
+    "OOMKilled": PodFault("OOMKilled", {COMPONENT: RUN, "dagster/job": NIGHTLY_JOB}, after_seconds=10),
 }
 SERVERS = {"dagster-daemon": {"daemon"}, "user-deployments": {"code-location"}}
 
