@@ -14,6 +14,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 CONNECT_TIMEOUT_SECONDS = 10
+# After so long without a word, either side asks whether the other is there, and gives it up when it has not answered a few times:
+# a server would keep the locks of a node that is lost for two hours, and a client wait as long for the answer of a lost server
+SILENT_SECONDS, SECONDS_TO_ANSWER, TIMES_ASKED = 30, 10, 3
 BUSY_TIMEOUT_SECONDS = 60
 WRITE_AHEAD_LOG = b"\x02\x02"
 
@@ -44,12 +47,7 @@ def open_to_read(url: sa.URL) -> sa.Engine:
     """An engine through which the database itself refuses to write."""
     file = sqlite_file(url)
     if file is None:
-        return sa.create_engine(
-            url,
-            connect_args=_server_arguments(url),
-            execution_options={"postgresql_readonly": True},
-            pool_pre_ping=True,
-        )
+        return _on_server(url, execution_options={"postgresql_readonly": True})
     # no pool: each connection looks anew whether the database is being written
     return sa.create_engine(url, creator=lambda: _connect_to_read(file), poolclass=sa.pool.NullPool)
 
@@ -58,15 +56,25 @@ def open_to_write(url: sa.URL) -> sa.Engine:
     """An engine for a database of our own; the folder of a SQLite file is made."""
     file = sqlite_file(url)
     if file is None:
-        return sa.create_engine(url, connect_args=_server_arguments(url), pool_pre_ping=True)
+        return _on_server(url)
     file.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     sa.event.listen(engine, "connect", _use_write_ahead_log)
     return engine
 
 
-def _server_arguments(url: sa.URL) -> dict[str, Any]:
-    return {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if url.get_backend_name() == "postgresql" else {}
+def _on_server(url: sa.URL, **options: Any) -> sa.Engine:
+    if url.get_backend_name() != "postgresql":
+        return sa.create_engine(url, pool_pre_ping=True, **options)
+    arguments = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "keepalives_idle": SILENT_SECONDS,
+        "keepalives_interval": SECONDS_TO_ANSWER,
+        "keepalives_count": TIMES_ASKED,
+    }
+    engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
+    sa.event.listen(engine, "connect", _have_the_server_ask)
+    return engine
 
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:
@@ -88,6 +96,15 @@ def _cannot_be_locked(file: Path) -> bool:
         return False
     with file.open("rb") as stream:
         return stream.read(20)[18:20] == WRITE_AHEAD_LOG
+
+
+def _have_the_server_ask(connection: Any, _: object) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('tcp_keepalives_idle', %s, false), set_config('tcp_keepalives_interval', %s, false), "
+            "set_config('tcp_keepalives_count', %s, false)",
+            [str(number) for number in (SILENT_SECONDS, SECONDS_TO_ANSWER, TIMES_ASKED)],
+        )
 
 
 def _use_write_ahead_log(connection: Any, _: object) -> None:
