@@ -27,6 +27,24 @@ SAME_ARITHMETIC = {"OPENBLAS_CORETYPE": "Haswell"}
 # how long a look may take, as on one machine: the first one reads every file
 LONGEST_LOOK = {"DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "600"}
 SECRET_SETTINGS = {"catalog", "database", "visitor_salt", "failure_webhook"}
+LOOK_AT_JOBS: list[Manifest] = [
+    {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+]
+RIGHTS: dict[str, list[Manifest]] = {
+    STARTS: [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list"]},
+        *LOOK_AT_JOBS,
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ],
+    LAUNCHES: [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete"]},
+        *LOOK_AT_JOBS,
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    ],
+}
+"""What launcher and executor ask of Kubernetes, by the duty."""
 # how the chart labels its own pods
 SERVERS, CODE = ("dagster-daemon", "dagster-webserver"), "user-deployments"
 CODE_PORT, POSTGRES_PORT, S3_PORT = 4266, 5432, 443
@@ -89,28 +107,16 @@ def _settings(environment: Environment) -> Manifest:
 
 
 def _rights(environment: Environment) -> Iterator[Manifest]:
-    """Who starts runs and who launches steps may do with jobs what dagster-k8s does, and no more."""
-    rules = [
-        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list"]},
-        {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"]},
-        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-    ]
+    """Who starts runs and who launches steps may do with jobs what they do, and no more."""
     rbac = "rbac.authorization.k8s.io"
-    yield kubernetes_object(environment, "Role", "works-with-jobs", api=f"{rbac}/v1", rules=rules)
-    subjects = [
-        {"kind": "ServiceAccount", "name": account_of(duty), "namespace": namespace_of(environment)}
-        for duty in (STARTS, LAUNCHES)
-    ]
-    yield kubernetes_object(
-        environment,
-        "RoleBinding",
-        "works-with-jobs",
-        api=f"{rbac}/v1",
-        roleRef={"apiGroup": rbac, "kind": "Role", "name": "works-with-jobs"},
-        subjects=subjects,
-    )
+    for duty, rules in RIGHTS.items():
+        name = account_of(duty)
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace_of(environment)}
+        role = {"apiGroup": rbac, "kind": "Role", "name": name}
+        yield kubernetes_object(environment, "Role", name, api=f"{rbac}/v1", rules=rules)
+        yield kubernetes_object(
+            environment, "RoleBinding", name, api=f"{rbac}/v1", roleRef=role, subjects=[subject]
+        )
 
 
 def _network(environment: Environment) -> Iterator[Manifest]:

@@ -93,5 +93,5 @@ def test_only_those_who_work_with_jobs_can_reach_the_api() -> None:
         if m["kind"] == "ServiceAccount" and m["automountServiceAccountToken"]
     }
     assert with_token == {"run-worker", "daemon"}
-    [binding] = [m for m in all_of(PRODUCTION) if m["kind"] == "RoleBinding"]
-    assert {subject["name"] for subject in binding["subjects"]} == with_token
+    bindings = [m for m in all_of(PRODUCTION) if m["kind"] == "RoleBinding"]
+    assert {subject["name"] for binding in bindings for subject in binding["subjects"]} == with_token

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from dagster import DagsterRunStatus
 
+from photo_popularity.deployment.manifests import RIGHTS
+from resources.identity import account_of
 from tests.services.kubernetes_api.faults import PodFault, PodFaultKind
 from tests.services.kubernetes_api.objects import JOBS, PODS, Object
 from tests.services.kubernetes_dagster import (
     CHECKOUT,
     NAMESPACE,
-    RULES,
     KubernetesDagster,
     kubernetes_dagster,
 )
@@ -52,6 +53,7 @@ class Night:
 
 
 NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
+HANGS = {"container_config": {"command": ["sh", "-c", "echo not yet; sleep 3600"]}}
 STARTED, LAUNCHED = "STEP_START", 'Executing step "heavy"'
 NIGHTS = {
     "undisturbed": Night("cared_for"),
@@ -73,6 +75,8 @@ NIGHTS = {
     "worker's node lost": Night(
         "cared_for", "NodeLost", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
     ),
+    "worker without image": Night("plain", "ImagePullBackOff", WORKER),
+    "worker without a beginning": Night("plain", tags={"dagster-k8s/config": json.dumps(HANGS)}),
     "worker without controller": Night("plain", no_pods_of=WORKER),
     "worker without account": Night("plain", tags={"dagster-k8s/config": json.dumps(NOBODY)}),
 }
@@ -136,26 +140,6 @@ def test_a_run_and_its_steps_are_pods_that_run_for_real(nights: Nights) -> None:
     assert len(nights.pods("undisturbed")) == len(nights.pods("undisturbed", "light")) == 1
     run_id = nights.run_ids["undisturbed"]
     assert (nights.dagster.home / f"{run_id}.trace").read_text() == "began\nended\n"
-
-
-def test_each_process_asks_with_the_token_of_its_own_account_and_for_what_its_role_has(
-    nights: Nights,
-) -> None:
-    for name in NIGHTS:
-        if name != "no account, not watched":
-            nights.end(name)
-    allowed = {
-        (verb, f"{resource}.{group}".rstrip("."))
-        for rule in RULES
-        for verb in rule["verbs"]
-        for resource in rule["resources"]
-        for group in rule["apiGroups"]
-    }
-    used = nights.dagster.api.access.used
-    assert {user for user, _, _ in used} == {
-        f"system:serviceaccount:{NAMESPACE}:{account}" for account in ("daemon", "run-worker")
-    }
-    assert {(verb, path) for _, verb, path in used} <= allowed
 
 
 def test_dagsters_own_executor_hides_that_a_step_ran_out_of_memory(nights: Nights) -> None:
@@ -236,6 +220,8 @@ def test_a_job_that_kubernetes_refuses_is_the_failure_of_its_step(nights: Nights
     [
         ("worker out of memory", "took more memory than its node had: it has no limit (OOMKilled)"),
         ("worker's node lost", "was given up because its node node-1 was lost or tainted"),
+        ("worker without image", "Image photos:1 of pod"),
+        ("worker without a beginning", "not yet"),
         ("worker without account", 'serviceaccount "nobody" not found'),
         ("worker without controller", "has no pod, and nobody says why"),
     ],
@@ -278,15 +264,36 @@ def test_who_cancels_a_run_ends_its_step_and_nobody_tries_it_again(nights: Night
     run_id = dagster.launch("cared_for", {"ops": {"heavy": {"config": {"seconds": FOR_EVER}}}})
     trace = dagster.home / f"{run_id}.trace"
     assert dagster.until(trace.exists)
+    end_from_the_pages(dagster, run_id)
+    assert dagster.wait(run_id) == DagsterRunStatus.CANCELED
+    assert dagster.until(lambda: not at_work(dagster, run_id)), at_work(dagster, run_id)
+    assert trace.read_text() == "began\n"
+
+
+def test_each_account_has_the_verbs_in_use_and_no_others(nights: Nights) -> None:
+    waits_for_ever = "no account, not watched"
+    for name in NIGHTS.keys() - {waits_for_ever}:
+        nights.end(name)
+    end_from_the_pages(nights.dagster, nights.run_ids[waits_for_ever])
+    granted = {
+        (f"system:serviceaccount:{NAMESPACE}:{account_of(duty)}", verb, f"{resource}.{group}".rstrip("."))
+        for duty, rules in RIGHTS.items()
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert nights.dagster.api.access.used == granted
+
+
+def end_from_the_pages(dagster: KubernetesDagster, run_id: str) -> None:
+    """End the run as the pages do, under the daemon's account."""
     # Kubernetes's client learns at its import who it is
     pages = "import dagster, sys\nwith dagster.DagsterInstance.get() as its: its.run_launcher.terminate(sys.argv[1])"
     variables = {"DAGSTER_HOME": str(dagster.home), "KUBECONFIG": str(dagster.kubeconfig)}
     subprocess.run(
         [sys.executable, "-c", pages, run_id], env=os.environ | variables, cwd=CHECKOUT, check=True
     )
-    assert dagster.wait(run_id) == DagsterRunStatus.CANCELED
-    assert dagster.until(lambda: not at_work(dagster, run_id)), at_work(dagster, run_id)
-    assert trace.read_text() == "began\n"
 
 
 def at_work(dagster: KubernetesDagster, run_id: str) -> list[Object]:

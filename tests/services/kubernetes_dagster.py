@@ -20,21 +20,15 @@ from click.testing import CliRunner
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._cli.job import job_cli
 
+from photo_popularity.deployment.manifests import RIGHTS
+from resources.identity import LAUNCHES, STARTS, account_of
 from tests.services.kubernetes_api.objects import RBAC, Object
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
 from tests.services.ports import HOST, accepts, free_port, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMESPACE, DAEMON, RUN_WORKER = "night", "daemon", "run-worker"
+NAMESPACE, DAEMON, RUN_WORKER = "night", account_of(STARTS), account_of(LAUNCHES)
 SECONDS_TO_END = 60
-# all that dagster-k8s asks for; `Access.used` says it
-RULES = (
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list"]},
-    {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"]},
-    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
-)
 
 
 @dataclass
@@ -115,11 +109,11 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def role(name: str, accounts: Sequence[str], rules: Sequence[Object]) -> list[Object]:
-    """A role and its binding to accounts of the namespace."""
-    metadata = {"name": name, "namespace": NAMESPACE}
-    subjects = [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE} for account in accounts]
-    reference = {"apiGroup": RBAC, "kind": "Role", "name": name}
+def role(account: str, rules: Sequence[Object]) -> list[Object]:
+    """A role, and its binding to an account of the namespace."""
+    metadata = {"name": account, "namespace": NAMESPACE}
+    subjects = [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
+    reference = {"apiGroup": RBAC, "kind": "Role", "name": account}
     version = f"{RBAC}/v1"
     return [
         {"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": list(rules)},
@@ -170,7 +164,8 @@ def kubernetes_dagster(
     shared = {"PYTHONPATH": str(CHECKOUT), "DAGSTER_HOME": str(home)}
     with kubernetes_api(shared) as api, dg.DagsterInstance.from_config(str(home)) as instance:
         api.namespace(NAMESPACE, DAEMON, RUN_WORKER)
-        api.apply(role("runs", [DAEMON, RUN_WORKER], RULES))
+        for duty, rules in RIGHTS.items():
+            api.apply(role(account_of(duty), rules))
         kubeconfig = api.kubeconfig_of(api.access.token(NAMESPACE, DAEMON), NAMESPACE, DAEMON)
         variables = {**shared, "KUBECONFIG": str(kubeconfig)}
         code = [program("dagster"), "api", "grpc", "--module-name", module, "--port", str(port)]
