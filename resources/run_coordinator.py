@@ -12,29 +12,30 @@ from dagster._serdes import ConfigurableClassData
 
 from resources.environment import read_environment
 
-LAUNCHED_BY_TAG = "photo_popularity/launched_by"
+LAUNCHED_BY_TAG, USER_TAG, DAGSTERS_BACKFILL = "photo_popularity/launched_by", "user", "dagster/backfill"
 # of runs that nobody has launched himself
 AUTOMATIC = {
-    "dagster/schedule_name": "schedule ",
-    "dagster/sensor_name": "sensor ",
-    "dagster/backfill": "backfill ",
+    "dagster/schedule_name": "schedule",
+    "dagster/sensor_name": "sensor",
+    DAGSTERS_BACKFILL: "backfill",
 }
 THE_PAGES = "the pages"
 
 
 def launched_by(tags: Mapping[str, str]) -> str | None:
     """Who launched a run, from its tags: a person, a schedule, a sensor or a backfill; None where they do not say."""
-    for tag, what in ({LAUNCHED_BY_TAG: ""} | AUTOMATIC | {"user": ""}).items():
-        if tag in tags:
-            return what + tags[tag]
-    return None
+    if LAUNCHED_BY_TAG in tags:
+        return tags[LAUNCHED_BY_TAG]
+    user = tags.get(USER_TAG)
+    automatic = next((f"{what} {tags[tag]}" for tag, what in AUTOMATIC.items() if tag in tags), None)
+    return f"{user}, {automatic}" if user and automatic else automatic or user
 
 
 class AttributingRunCoordinator(QueuedRunCoordinator):
     """Dagster's queue, for servers that several people use: a run's process is no more any of theirs.
 
     Of a run from the pages the proxy before them says whose it is, in the header `user_header`, whatever the run's tags say.
-    A run from a command line is its user's.
+    A run from a command line is its user's. Of a backfill from the pages nobody says whose it is.
     """
 
     user_header = "X-Forwarded-User"
@@ -62,6 +63,10 @@ class AttributingRunCoordinator(QueuedRunCoordinator):
         if context.get_request_header("host"):
             who = context.get_request_header(self.user_header) or THE_PAGES
         else:
-            who = launched_by(run.tags) or read_environment().user
+            tags = run.tags
+            # a command line tells Dagster of a backfill once its runs are queued
+            if DAGSTERS_BACKFILL in tags and self._instance.get_backfill(tags[DAGSTERS_BACKFILL]) is None:
+                tags = {USER_TAG: read_environment().user, **tags}
+            who = launched_by(tags) or read_environment().user
         self._instance.add_run_tags(run.run_id, {LAUNCHED_BY_TAG: who})
         return super().submit_run(context)

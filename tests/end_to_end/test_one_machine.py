@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import yaml
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.jobs import PHOTO_DATABASE_JOB
 from resources.environment import read_environment
+from resources.io_managers import PARTITION_TAG, RANGE_START_TAG
 from resources.outputs import read_outputs
 from resources.run_coordinator import THE_PAGES
 from tests.end_to_end.dagster_ui import ask, wait_for
@@ -34,7 +36,10 @@ from tests.services.postgres import PostgresServer
 
 LAUNCH = """mutation Launch($run: ExecutionParams!) { launchRun(executionParams: $run) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-DAYS = ["2026-10-20", "2026-10-21", "2026-10-22", "2026-10-23"]
+BACKFILL = """mutation Backfill($these: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $these) {
+  __typename ... on PythonError { message } } }"""
+CODE = {"repositoryLocationName": "photo_popularity", "repositoryName": "__repository__"}
+DAYS = ["2026-10-20", "2026-10-21", "2026-10-22", "2026-10-23", "2026-10-24"]
 STEP = "photo_metadata"
 
 
@@ -77,19 +82,23 @@ def machine(small_site: Path, tmp_path: Path, postgres_server: PostgresServer) -
 
 def launch_from_the_pages(machine: OneMachine, day: str, **headers: str) -> None:
     """Launch the job for a day as the launchpad does; whoever the run's tags say has launched it."""
-    tags = {"dagster/partition": day, "photo_popularity/launched_by": "somebody else"}
+    tags = {PARTITION_TAG: day, "photo_popularity/launched_by": "somebody else"}
     run = {
-        "selector": {
-            "repositoryLocationName": "photo_popularity",
-            "repositoryName": "__repository__",
-            "pipelineName": PHOTO_DATABASE_JOB,
-        },
+        "selector": {**CODE, "pipelineName": PHOTO_DATABASE_JOB},
         "mode": "default",
         "runConfigData": {},
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
     }
     answer = ask(machine.address, LAUNCH, headers=headers, run=run)
     assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+
+
+def backfill_from_the_pages(machine: OneMachine, *days: str) -> None:
+    """Launch the job for some days as its page does."""
+    partitions = {"repositorySelector": CODE, "partitionSetName": f"{PHOTO_DATABASE_JOB}_partition_set"}
+    these = {"selector": partitions, "partitionNames": days}
+    answer = ask(machine.address, BACKFILL, these=these)
+    assert answer["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
 
 
 def dagster(machine: OneMachine, *words: str, user: str) -> None:
@@ -114,8 +123,9 @@ def test_whoever_launches_a_run_is_on_record_and_its_steps_work_as_their_tasks(
 ) -> None:
     launch_from_the_pages(machine, DAYS[0], **{"X-Forwarded-User": "ann@example.com"})
     launch_from_the_pages(machine, DAYS[1])
-    dagster(machine, "launch", "--tags", json.dumps({"dagster/partition": DAYS[2]}), user="ben")
+    dagster(machine, "launch", "--tags", json.dumps({PARTITION_TAG: DAYS[2]}), user="ben")
     dagster(machine, "backfill", "--partitions", DAYS[3], "--noprompt", user="ben")
+    backfill_from_the_pages(machine, DAYS[4])
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", machine.variables["DAGSTER_POSTGRES_URL"])
     with dg.DagsterInstance.from_config(machine.variables["DAGSTER_HOME"]) as instance:
 
@@ -128,13 +138,12 @@ def test_whoever_launches_a_run_is_on_record_and_its_steps_work_as_their_tasks(
             said = [entry.message for entry in instance.all_logs(run.run_id)]
             assert run.status == dg.DagsterRunStatus.SUCCESS, said
             assert f"Starting a process for {STEP} with the credentials of {STEP}." in said
-            assert (
-                run.tags["photo_popularity/launched_by"]
-                == launched_by(machine)[run.tags["dagster/partition"]]
-            )
-    *known, backfill = (launched_by(machine)[day] for day in DAYS)
+            day = run.tags.get(PARTITION_TAG) or run.tags[RANGE_START_TAG]
+            assert run.tags["photo_popularity/launched_by"] == launched_by(machine)[day]
+    *known, bens, the_pages = (launched_by(machine)[day] for day in DAYS)
     assert known == ["ann@example.com", THE_PAGES, "ben"]
-    assert backfill.startswith("backfill ")
+    assert re.fullmatch(r"ben, backfill \w+", bens)
+    assert re.fullmatch(r"backfill \w+", the_pages)
 
 
 def launched_by(machine: OneMachine) -> dict[str, str]:
