@@ -6,9 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
-# tests run in this many processes; every module stays in one of them
+# tests run in this many processes; every module stays in one of them, in the order of tests/conftest.py
 WORKERS ?= auto
-PYTEST := $(BIN)/pytest --quiet --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/pytest --quiet --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 UV_VERSION := 0.13.8
 
