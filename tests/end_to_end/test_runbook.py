@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 
 from resources.environment import Environment
 from resources.identity import role_of
@@ -122,11 +124,12 @@ def site(
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("runbook")
     with owned_database(postgres_server) as catalog, owned_database(postgres_server) as dagster:
+        photos = shutil.copytree(small_site / "photos", folder / "photos")
         variables = {
             "PHOTO_POPULARITY_ENV": LABEL,
             "PHOTO_POPULARITY_HOME": str(folder / "home"),
             "PHOTO_POPULARITY_CATALOG": catalog,
-            "PHOTO_POPULARITY_PHOTOS": str(small_site / "photos"),
+            "PHOTO_POPULARITY_PHOTOS": str(photos),
             "PHOTO_POPULARITY_LOGS": str(small_site / "logs"),
             "PHOTO_POPULARITY_DATABASE": f"sqlite:///{small_site / 'site.sqlite'}",
             "PHOTO_POPULARITY_VISITOR_SALT": "a secret of this test & more",
@@ -162,6 +165,34 @@ def test_what_failed_is_read_without_dagster(site: Site) -> None:
     assert "problem" in history, "photos that cannot be read, with the reason"
     assert "reason" in history, "lines that cannot be read, by reason"
     assert re.search(r"^\d{4}-\d\d-\d\dT\S+Z (INFO|WARNING|ERROR) ", log, re.M)
+
+
+def test_a_night_that_failed_is_told_with_its_error_and_made_once_its_source_is_mended(site: Site) -> None:
+    """The classifier's file has been cut short, and a photo has come that nobody has scored."""
+    classifier = Path(tomllib.loads(site.production().settings_file.read_text())["classifier"])
+    whole, name = classifier.read_bytes(), "new.png"
+    classifier.write_bytes(whole[:10_000])
+    Image.new("RGB", (40, 30), "red").save(Path(site.variables["PHOTO_POPULARITY_PHOTOS"]) / name)
+    before, [run] = site.versions(), blocks("Run the night now")
+    assert site.follow(run).returncode == 1
+
+    history, log = (site.succeed(block) for block in blocks("What failed last night?"))
+    error = f"{classifier}: is not a readable .skops model"
+    newest, _, earlier = history.partition("\n\n")
+    assert re.search(r"^  cat_dog_scores +failed ", newest, re.M)
+    assert error in newest
+    [its_log] = re.findall(r"^ +log: (\S+)$", newest, re.M)
+    assert re.search(rf"^cat_dog_scores +\S+ +{re.escape(error)}.* {re.escape(its_log)}", history, re.M)
+    assert error in log
+    assert Path(its_log).read_text().endswith(log)
+    assert " succeeded " in earlier, "the nights before"
+    assert site.versions() == before | {("photo_content", name): site.versions()["photo_content", name]}
+
+    classifier.write_bytes(whole)
+    executed = len(site.query("FROM executions"))
+    site.succeed(run)
+    made = site.query("SELECT asset, partition, status FROM executions ORDER BY started_at")[executed:]
+    assert made == [{"asset": "cat_dog_scores", "partition": name, "status": "succeeded"}]
 
 
 def test_the_code_location_loads(site: Site) -> None:
