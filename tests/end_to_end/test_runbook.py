@@ -18,7 +18,9 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 from PIL import Image
+from s3fs import S3FileSystem
 
+from photo_popularity.catalog_tables import ASSETS
 from resources.environment import Environment
 from resources.identity import role_of
 from resources.outputs import read_outputs
@@ -28,6 +30,7 @@ from tests.end_to_end.test_environments import VERSIONS
 from tests.services.identities import drop_roles
 from tests.services.one_machine import CHECKOUT, DEPLOYMENT, INSTALLED_AT
 from tests.services.postgres import PostgresServer, owned_database, running_server
+from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.postgres]
 
@@ -217,7 +220,7 @@ def test_results_that_are_lost_are_found_and_made_again(site: Site) -> None:
     before = site.versions()
     lost = ("behavior_signals", "log_signals", "popularity_model", "popularity_predictions")
     site.lose(*lost)
-    again, earlier = blocks("Results are lost")
+    again, _, earlier = blocks("Results are lost")
     look, rest = again.split("\n", 1)
     said = site.succeed(look)
     assert {line.split()[0] for line in said.splitlines()[:-1]} == set(lost)
@@ -233,6 +236,48 @@ def test_results_that_are_lost_are_found_and_made_again(site: Site) -> None:
     assert site.succeed(look).startswith("every file of production is there")
     assert site.versions() == before
     assert {str(row["day"]) for row in site.query("SELECT day FROM popularity_predictions")} == set(NIGHTS)
+
+
+@pytest.mark.s3
+def test_a_buckets_prefix_that_is_lost_is_made_again(
+    site: Site, tmp_path: Path, s3_server: S3Server, s3_bucket: str, postgres_url: str
+) -> None:
+    """Another production with the same past, whose results are in S3, where all of them are gone."""
+    bucket, prefix = S3FileSystem(), f"{s3_bucket}/results/{LABEL}"
+    bucket.put(str(site.folder / "home" / "storage" / LABEL), prefix, recursive=True)
+    there = {
+        **s3_server.environment,
+        "PHOTO_POPULARITY_HOME": str(tmp_path / "home"),
+        "PHOTO_POPULARITY_CATALOG": postgres_url,
+        "PHOTO_POPULARITY_STORAGE": f"s3://{s3_bucket}/results",
+        "PHOTO_POPULARITY_S3_ENDPOINT": s3_server.endpoint_url,
+    }
+    in_s3 = replace(site, folder=tmp_path, variables=site.variables | there)
+    (tmp_path / "home").mkdir()
+    shutil.copy(site.production().settings_file, tmp_path / "home")
+    (backup, _), (restore, *_) = blocks("Back up"), blocks("The catalog is lost")
+    replace(in_s3, variables=site.variables).succeed(backup)
+    in_s3.succeed(restore)
+    again, all_lost, earlier = blocks("Results are lost")
+    look, rest = again.split("\n", 1)
+    assert in_s3.succeed(look).startswith("every file of production is there")
+
+    def digests() -> dict[str, str]:
+        return {path: its["ETag"] for path, its in bucket.find(prefix, detail=True).items()}
+
+    before, files = in_s3.versions(), digests()
+    bucket.rm(prefix, recursive=True)
+    refused = in_s3.follow(look)
+    assert refused.returncode != 0
+    assert f"of {LABEL} is below s3://{prefix}; look whether it is mounted" in refused.stderr
+    assert in_s3.versions() == before
+    said = in_s3.succeed(all_lost)
+    assert {line.split()[0] for line in said.splitlines()[:-1]} == set(ASSETS)
+    in_s3.succeed(rest)
+    in_s3.succeed(earlier)
+    assert in_s3.succeed(look).startswith("every file of production is there")
+    assert in_s3.versions() == before
+    assert digests() == files
 
 
 def test_a_catalog_is_restored_from_its_backup_or_else_made_again(site: Site) -> None:
