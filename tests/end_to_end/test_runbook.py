@@ -331,9 +331,18 @@ def test_dagster_is_told_everything_again(site: Site) -> None:
     assert site.versions() == before
 
 
-def test_a_password_is_changed(site: Site) -> None:
-    change, *_ = blocks("Passwords and keys")
+def test_a_password_is_changed(site: Site, postgres_server: PostgresServer) -> None:
+    [change] = blocks("Passwords and keys")
+    at_work = read_outputs(site.production()).catalog
+    made = at_work.current("photo_content")
     site.succeed(change, NEW_PASSWORD="it's new")
+    assert at_work.current("photo_content") == made
+    owner = sa.make_url(site.variables["PHOTO_POPULARITY_CATALOG"]).username
+    postgres_server.administer(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{owner}'"
+    )
+    with pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+        at_work.current("photo_content")
     refused = site.follow("photo-popularity history")
     assert refused.returncode == 1
     assert re.fullmatch(r"photo-popularity: the catalog .* cannot be reached .*\n", refused.stderr)
