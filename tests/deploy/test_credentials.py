@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from resources.identity import LOOKS, dagster_role_of, role_of, secret_of
 from resources.outputs import read_outputs
 from resources.settings import Settings
 from tests.services.identities import drop_roles
+from tests.services.one_machine import CHECKOUT
 from tests.services.postgres import PostgresServer, installer, owned_database, seen_by
 from tests.services.s3 import S3Server, enforcing_server
 
@@ -39,6 +41,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.s3]
 
 EVERYBODY = [*tasks(), *duties()]
 STEP, OTHER = secret_of("photo_features"), secret_of("photo_content")
+RUNBOOK = CHECKOUT / "docs" / "runbook.md"
 Found = dict[str, dict[str, str]]
 
 
@@ -129,6 +132,13 @@ def may_write(s3: S3Server, variables: Mapping[str, str], asset: str) -> bool:
     return True
 
 
+def dagsters_engine(environment: Environment, found: Found) -> sa.Engine:
+    """Dagster's own database as Dagster has it."""
+    name, password = dagster_role_of(environment), found[DAGSTER_SECRET]["postgresql-password"]
+    url = sa.make_url(environment.catalog_url).set(username=name, password=password, database=name)
+    return sa.create_engine(url, poolclass=sa.pool.NullPool)
+
+
 def test_each_task_signs_in_as_itself(staging: Environment, s3: S3Server) -> None:
     found = new(staging)
     assert found.keys() == {*(secret_of(task.name) for task in EVERYBODY), DAGSTER_SECRET}
@@ -138,12 +148,27 @@ def test_each_task_signs_in_as_itself(staging: Environment, s3: S3Server) -> Non
         assert who_signs_in(found[secret_of(task.name)]) == role_of(staging, task.name)
     assert may_write(s3, found[STEP], "photo_features")
     assert not may_write(s3, found[STEP], "photo_content")
-    name = dagster_role_of(staging)
-    url = sa.make_url(staging.catalog_url).set(
-        username=name, password=found[DAGSTER_SECRET]["postgresql-password"], database=name
-    )
-    with sa.create_engine(url, poolclass=sa.pool.NullPool).begin() as connection:
+    with dagsters_engine(staging, found).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE runs (run_id text)")
+
+
+def test_dagsters_database_is_made_anew_as_the_runbook_says(staging: Environment) -> None:
+    [drop] = re.findall(r"`(DROP DATABASE dagster_production .*?)`", RUNBOOK.read_text())
+    before = dagsters_engine(staging, new(staging))
+    at_work = before.connect()
+    at_work.exec_driver_sql("CREATE TABLE runs (run_id text)")
+    at_work.commit()
+    owner = sa.create_engine(staging.catalog_url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(drop.replace("dagster_production", dagster_role_of(staging)))
+    owner.dispose()
+    found = new(staging, *(secret_of(task.name) for task in EVERYBODY))
+    assert found.keys() == {DAGSTER_SECRET}
+    with dagsters_engine(staging, found).connect() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    with pytest.raises(sa.exc.OperationalError, match="password authentication failed"):
+        before.connect()
+    at_work.invalidate()
 
 
 def test_what_is_kept_stays_and_what_is_made_anew_ends_what_was(staging: Environment, s3: S3Server) -> None:
