@@ -16,6 +16,7 @@ LOOKS, LAUNCHES, STARTS = "code_location", "run_worker", "daemon"
 LONGEST_NAME = 63
 # Linux takes one more, and some of its tools one less
 LONGEST_UNIX_NAME = 31
+UNIX_PREFIX = "pp_"
 DIGITS = 8
 
 
@@ -45,23 +46,23 @@ def dagster_role_of(environment: Environment) -> str:
 
 
 def user_of(environment: Environment, task: str) -> str:
-    """The UNIX user of a task, on a machine that all environments may share."""
-    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{task}")
+    """The UNIX user of a task, on a file system that all environments may share."""
+    return _within(LONGEST_UNIX_NAME, f"{UNIX_PREFIX}{environment.label}_{task}")
 
 
 def readers_of(environment: Environment, asset: str) -> str:
     """The UNIX group of those who read an asset."""
-    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{asset}-read")
+    return _within(LONGEST_UNIX_NAME, f"{UNIX_PREFIX}{environment.label}_{asset}-read")
 
 
 def bundlers_of(environment: Environment, asset: str) -> str:
     """The UNIX group of those who keep rows of an asset together."""
-    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}_{asset}-bundle")
+    return _within(LONGEST_UNIX_NAME, f"{UNIX_PREFIX}{environment.label}_{asset}-bundle")
 
 
 def loggers_of(environment: Environment) -> str:
     """The UNIX group of those who add to the logs of runs."""
-    return _within(LONGEST_UNIX_NAME, f"pp_{environment.label}-log")
+    return _within(LONGEST_UNIX_NAME, f"{UNIX_PREFIX}{environment.label}-log")
 
 
 def readers_of_folder(folder: str) -> str:

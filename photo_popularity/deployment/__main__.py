@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pwd
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,7 +21,7 @@ from photo_popularity.deployment.database_roles import (
     statements,
     statements_for_production,
 )
-from photo_popularity.deployment.file_owners import commands, file_owners
+from photo_popularity.deployment.file_owners import commands, file_owners, refuse_other_environments
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.removal import remove
 from photo_popularity.deployment.s3_policies import policy
@@ -86,7 +87,8 @@ def removed(environment: Environment) -> Iterator[str]:
 
 
 def owners_of(environment: Environment) -> Iterator[str]:
-    """For `sh`, as root of one machine: users, groups, and the folders of each task."""
+    """For `sh`, as root of the environment's own machine: users, groups, and the folders of each task."""
+    refuse_other_environments(environment, pwd.getpwall())
     for command in commands(file_owners(environment, tasks(), list(PIPELINE.file_sets.values()))):
         yield f"{command}\n"
 

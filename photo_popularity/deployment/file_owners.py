@@ -5,8 +5,9 @@ Files and folders below an asset's own take its group by themselves, and the uma
 
 from __future__ import annotations
 
+import pwd
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from photo_popularity.domain.errors import InputError
 from resources.environment import Environment
 from resources.identity import (
     LOOKS,
+    UNIX_PREFIX,
     bundlers_of,
     loggers_of,
     readers_of,
@@ -94,6 +96,19 @@ def file_owners(
     )
 
 
+def refuse_other_environments(environment: Environment, there: Iterable[pwd.struct_passwd]) -> None:
+    """Raise InputError where users of this machine are tasks of another environment.
+
+    What lets the service become its tasks, `CAP_SETUID`, knows no environments: it could become those, too.
+    """
+    comments = (user.pw_gecos.split() for user in there if user.pw_name.startswith(UNIX_PREFIX))
+    if others := sorted({comment[0] for comment in comments if comment} - {environment.label}):
+        raise InputError(
+            f"this machine has users for the tasks of {', '.join(others)}, whom the service of {environment.label} could become; "
+            f"give it a machine of its own, or remove those users where {others[0]} is done with"
+        )
+
+
 def commands(owners: FileOwners) -> Iterator[str]:
     """The commands for `sh`, to be run by root, again after every change of the pipeline."""
     yield "set -eu"
@@ -105,7 +120,7 @@ def commands(owners: FileOwners) -> Iterator[str]:
             f"id -u {name} >/dev/null 2>&1 || useradd --system --user-group --no-create-home --home-dir {home} "
             f"--shell /usr/sbin/nologin --comment {shlex.quote(user.task)} {name}"
         )
-        # what a task may no longer do it loses; the service may be that of other environments too
+        # what a task may no longer do it loses; the service may have groups that the site has given it
         append = "--append " if name == SERVICE else ""
         yield f"usermod {append}--groups {','.join(sorted(user.groups))} {name}"
     for folder in owners.folders:

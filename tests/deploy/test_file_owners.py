@@ -11,6 +11,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,12 @@ from pathlib import Path
 import pytest
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.file_owners import SERVICE, FileOwners, file_owners
+from photo_popularity.deployment.file_owners import (
+    SERVICE,
+    FileOwners,
+    file_owners,
+    refuse_other_environments,
+)
 from photo_popularity.deployment.tasks import Task, tasks
 from photo_popularity.domain.errors import InputError
 from resources.environment import Environment, read_environment
@@ -82,7 +88,7 @@ def outcomes_at_assets(user: TaskUser, attempts: Callable[[str], Calls]) -> dict
 
 @dataclass(frozen=True)
 class Machine:
-    """Production and a staging environment on one machine, with a file of every asset and source in both."""
+    """Production and a staging environment on one file system, with a file of every asset and source in both."""
 
     environments: Mapping[str, Environment]
     users: Mapping[str, TaskUser]
@@ -99,7 +105,7 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """A machine on which both environments' plans are carried out, and each asset is written by its task."""
+    """A file system on which both environments' plans are carried out, and each asset is written by its task."""
     with folder_for_all() as folder:
         for source in SOURCES.values():
             (folder / source).mkdir()
@@ -188,10 +194,9 @@ def test_staging_reads_of_production_what_the_same_task_reads_and_writes_nothing
         assert (asset, set(written)) == (asset, {REFUSED})
 
 
-@EVERY
+@pytest.mark.parametrize("task", MAKERS, ids=lambda task: task.name)
 def test_production_knows_nothing_of_staging(machine: Machine, task: Task) -> None:
-    if task.name == LOOKS:
-        pytest.skip("one service starts the runs of both")
+    """Services can become every user of their machine: these are kept apart by a machine of each one's own."""
     staging = machine.storage("staging")
     calls: Calls = [partial(staging.read, f"{asset}/day/x.parquet") for asset in ASSETS]
     calls += [partial(staging.write, f"{asset}/new/x.parquet", b"rows") for asset in ASSETS]
@@ -249,7 +254,7 @@ def _raise(record: logging.LogRecord) -> None:
 
 
 def test_names_are_short_enough_and_nobodys_twice() -> None:
-    """Two people whose names begin alike, and environments that share a machine."""
+    """Two people whose names begin alike, and environments that share a file system."""
     people = ["a" * 24, "a" * 24 + "b", "ann", "ann-lee", "ann.lee"]
     its = [environment("production", Path("/home"))]
     its += [environment("staging", Path("/home"), person) for person in people]
@@ -270,6 +275,42 @@ def test_what_users_cannot_share_is_told() -> None:
         plan(replace(place, settings=replace(place.settings, storage="s3://b")))
     with pytest.raises(InputError, match=r"is a SQLite file, .* set PHOTO_POPULARITY_CATALOG"):
         plan(replace(place, settings=replace(place.settings, catalog="")))
+
+
+def passwd(name: str, comment: str) -> pwd.struct_passwd:
+    """An entry of the machine's list of users."""
+    return pwd.struct_passwd((name, "x", 61_000, 61_000, comment, "/", "/usr/sbin/nologin"))
+
+
+def test_tasks_of_another_environment_are_no_users_of_its_machine() -> None:
+    """The service could become them. In nobody's way are its own tasks, also those of before, and people."""
+    production, staging = (environment(name, Path("/home")) for name in ("production", "staging"))
+    its, others = ([passwd(one.name, one.task) for one in plan(of).users] for of in (production, staging))
+    its += [
+        passwd("pp_production_gone", "production gone"),
+        passwd("pp_x", ""),
+        passwd("ann", "staging-ann x"),
+    ]
+    refuse_other_environments(production, its)
+    with pytest.raises(InputError, match="tasks of staging-ann, whom the service of production could become"):
+        refuse_other_environments(production, its + others)
+
+
+def test_nothing_is_printed_for_a_machine_that_has_users_of_another_environment() -> None:
+    with folder_for_all() as folder:
+        staging = environment("staging", folder / "home", f"t{secrets.token_hex(4)}")
+        variables = {
+            "PHOTO_POPULARITY_ENV": "production",
+            "PHOTO_POPULARITY_HOME": str(folder / "production"),
+            "PHOTO_POPULARITY_CATALOG": staging.settings.catalog,
+        }
+        command = [sys.executable, "-m", "photo_popularity.deployment", "owners"]
+        with made_for_real(plan(staging)):
+            done = subprocess.run(
+                command, env=os.environ | variables, capture_output=True, text=True, check=False
+            )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert staging.label in done.stderr
 
 
 def test_a_user_who_is_not_there_or_may_do_everything_is_no_tasks(tmp_path: Path) -> None:
