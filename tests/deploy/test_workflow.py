@@ -25,7 +25,7 @@ STEPS = [(name, step) for name, job in JOBS.items() for step in job["steps"]]
 SCRIPTS = [step["run"] for _, step in STEPS if "run" in step]
 # what runs a job brings it along
 OF_THE_RUNNER = {"docker", "git", "helm", "kubectl", "psql", "python3"}
-SHELL = {"echo", "env", "mapfile", "printf", "sed", "set", "umask"}
+SHELL = {"echo", "env", "exit", "mapfile", "printf", "sed", "set", "umask"}
 USES_A_SECRET = ("staging", "remove-staging")
 
 
@@ -145,6 +145,25 @@ def test_a_missing_secret_is_told_in_a_notice(missing: str | None, tmp_path: Pat
         "PHOTO_POPULARITY_ENV=staging",
         "PHOTO_POPULARITY_USER=Feature/One",
     ]
+
+
+@pytest.mark.parametrize(("megabytes", "status"), [(1500, 0), (1501, 1)])
+def test_an_image_that_is_too_large_is_not_pushed(megabytes: int, status: int, tmp_path: Path) -> None:
+    names = [step.get("name", "") for step in JOBS["image"]["steps"]]
+    [step] = [step for step in JOBS["image"]["steps"] if "MEGABYTES_AT_MOST" in step.get("env", {})]
+    assert names.index("build") < names.index(step["name"]) < names.index("push")
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n[ $5 = registry/me:1 ] && printf '{megabytes}\\t/\\n'\n")
+    docker.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.defpath}", "IMAGE": "registry/Me:1", **step["env"]}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], env=variables, capture_output=True, text=True, check=False
+    )
+    told, *error = done.stdout.splitlines()
+    assert (done.returncode, told) == (status, f"the image has {megabytes} MB")
+    assert [line.split(" MB")[0] for line in error] == [
+        "::error title=The image is too large::it has 1501"
+    ] * status
 
 
 def test_an_environment_goes_with_its_branch() -> None:
