@@ -16,12 +16,13 @@ S3 = "s3://"
 def policy(task: Task, environment: Environment, file_sets: Iterable[FileSet]) -> dict[str, Any]:
     """The policy of a task in an environment, as IAM takes it; InputError when results are not kept in S3."""
     root, production = S3 + results_in_s3(environment), environment.production
-    made, logs = sorted(task.files), f"{root}/{LOGS}"
+    made, logs = sorted(task.files), [f"{root}/{LOGS}"]
     bundles = [f"{root}/bundles/{asset}" for asset in sorted(task.bundles)]
     # whoever starts runs shows the logs of all
-    writes = [*(f"{root}/{asset}" for asset in made), *bundles, *([] if LOGS in task.reads else [logs])]
+    shows = logs if LOGS in task.reads else []
+    writes = [*(f"{root}/{asset}" for asset in made), *bundles, *([] if shows else logs)]
     roots = [root, production.storage_root] if production else [root]
-    reads = [f"{its}/{asset}" for its in roots for asset in sorted({*task.reads, *made})]
+    reads = [f"{its}/{asset}" for its in roots for asset in sorted({*task.reads, *made} - {LOGS})] + shows
     settings = [files.setting for files in file_sets if files.name in task.sources]
     sources = [getattr(environment.settings, setting).rstrip("/") for setting in settings]
     reads += [*bundles, *(source for source in sources if source.startswith(S3))]
