@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +30,18 @@ EVERYTHING = sorted({*PIPELINE.by_asset, *SOURCES})
 EVERY = pytest.mark.parametrize("task", tasks(), ids=lambda task: task.name)
 STEPS = [task for task in tasks() if task.name != LOOKS]
 OLD, NEW = Output("old", run_id="before"), Output("new", run_id="now")
+# what could be written of an asset besides what the catalog's own code writes
+OF_WHAT_FOLLOWS = (
+    "INSERT INTO {schema}.untold VALUES ('{asset}', 'y', 'now')",
+    "UPDATE {schema}.untold SET run_id = 'now' WHERE asset = '{asset}'",
+    "DELETE FROM {schema}.untold WHERE asset = '{asset}'",
+)
+OF_NOTHING = (
+    "DELETE FROM {schema}.executions WHERE asset = '{asset}'",
+    f"INSERT INTO {{schema}}.rights SELECT role || '_', asset, {', '.join(RIGHTS)} FROM {{schema}}.rights WHERE asset = '{{asset}}'",
+    "UPDATE {schema}.rights SET makes = true WHERE asset = '{asset}'",
+    "DELETE FROM {schema}.rights WHERE asset = '{asset}'",
+)
 
 
 def finished(asset: str, output: Output, *, run_id: str = "now") -> dict[str, dict[str, Finished]]:
@@ -35,15 +49,26 @@ def finished(asset: str, output: Output, *, run_id: str = "now") -> dict[str, di
     return {asset: {"x": Finished(execution, output, f"made from {asset}")}}
 
 
+def staging(production: Environment, user: str) -> Environment:
+    """A staging environment in the same database."""
+    return replace(production, name="staging", user=user)
+
+
+def url_of(place: Environment, task: Task) -> str:
+    """The database as a task's role signs in to it."""
+    url = sa.make_url(place.catalog_url).set(username=role_of(place, task.name), password="secret")
+    return url.render_as_string(hide_password=False)
+
+
 @pytest.fixture(scope="module")
 def owner(postgres_server: PostgresServer) -> Iterator[Environment]:
-    """Production, as its database's owner sees it: one output of every asset, roles of both environments."""
+    """Production, as its database's owner sees it: one output of every asset, roles of all environments."""
     url = postgres_server.new_database()
     production = Environment("production", "ops", Path("home"), Settings(catalog=url))
-    staging = Environment("staging", "ann", Path("home"), Settings(catalog=url))
+    places = (production, staging(production, "ann"), staging(production, "ben"))
     engine = sa.create_engine(url)
     with engine.connect() as connection:
-        for place in (production, staging):
+        for place in places:
             catalog = read_outputs(place).catalog
             for asset in EVERYTHING:
                 catalog.set_current(asset, {"x": OLD})
@@ -55,12 +80,13 @@ def owner(postgres_server: PostgresServer) -> Iterator[Environment]:
                 connection.exec_driver_sql(statement)
             for task in tasks():
                 connection.exec_driver_sql(f"ALTER ROLE {role_of(place, task.name)} PASSWORD 'secret'")
-        for statement in statements_for_production(staging, tasks()):
-            connection.exec_driver_sql(statement)
+        for place in places[1:]:
+            for statement in statements_for_production(place, tasks()):
+                connection.exec_driver_sql(statement)
         connection.commit()
     yield production
     with engine.connect() as connection:
-        roles = [role_of(place, task.name) for place in (production, staging) for task in tasks()]
+        roles = [role_of(place, task.name) for place in places for task in tasks()]
         for role in roles:
             connection.exec_driver_sql(f"DROP OWNED BY {role}")
             connection.exec_driver_sql(f"DROP ROLE {role}")
@@ -73,13 +99,8 @@ def owner(postgres_server: PostgresServer) -> Iterator[Environment]:
 def catalog_of(owner: Environment) -> Iterator[Callable[[Task], Catalog]]:
     """The catalog of production as a task's role sees it."""
 
-    def catalog(task: Task, name: str = "production") -> Catalog:
-        place = Environment(name, "ann", Path("home"), owner.settings)
-        url = sa.make_url(place.catalog_url).set(username=role_of(place, task.name), password="secret")
-        its = Environment(
-            name, "ann", Path("home"), Settings(catalog=url.render_as_string(hide_password=False))
-        )
-        return read_outputs(its).catalog
+    def catalog(task: Task) -> Catalog:
+        return read_outputs(replace(owner, settings=Settings(catalog=url_of(owner, task)))).catalog
 
     yield catalog
     whole = read_outputs(owner).catalog
@@ -96,6 +117,24 @@ def refused(call: Callable[..., object], *arguments: object) -> bool:
             raise
         return True
     return False
+
+
+def written(by: str, place: Environment) -> dict[str, set[str]]:
+    """By statement, the assets of which it changes rows of an environment when a role runs it; all is taken back."""
+    engine = sa.create_engine(by)
+    found: dict[str, set[str]] = {statement: set() for statement in (*OF_WHAT_FOLLOWS, *OF_NOTHING)}
+    with engine.connect() as connection:
+
+        def change(statement: str, asset: str) -> None:
+            sql = statement.format(schema=place.catalog_schema, asset=asset)
+            if connection.exec_driver_sql(sql).rowcount:
+                found[statement].add(asset)
+
+        for statement, asset in itertools.product(found, EVERYTHING):
+            refused(change, statement, asset)
+            connection.rollback()
+    engine.dispose()
+    return found
 
 
 @EVERY
@@ -146,6 +185,15 @@ def test_a_task_may_say_that_its_source_is_to_be_looked_at_again_and_nothing_els
         assert (source, not whole.current(source)["x"].detail) == (source, may)
 
 
+@EVERY
+def test_a_task_notes_what_dagster_is_yet_to_be_told_and_changes_neither_rights_nor_history(
+    task: Task, owner: Environment
+) -> None:
+    for statement, assets in written(url_of(owner, task), owner).items():
+        may = task.makes | task.withdraws if statement in OF_WHAT_FOLLOWS else frozenset()
+        assert assets == may, statement
+
+
 def test_what_a_task_that_is_no_more_could_do_is_taken_from_it(owner: Environment) -> None:
     """And given back, for the tests after this one; a backup may bring the rights of a role that this server never had."""
     left = [task for task in tasks() if task.name != "photo_content"]
@@ -183,12 +231,9 @@ def test_who_looks_may_end_what_a_killed_run_began_and_nothing_else(
 
 
 @EVERY
-def test_staging_reads_production_and_never_writes_there(
-    task: Task, catalog_of: Callable[..., Catalog], owner: Environment
-) -> None:
-    place = Environment("staging", "ann", Path("home"), owner.settings)
-    url = sa.make_url(owner.catalog_url).set(username=role_of(place, task.name), password="secret")
-    production = Catalog(url.render_as_string(hide_password=False), schema=owner.catalog_schema)
+def test_staging_reads_production_and_never_writes_there(task: Task, owner: Environment) -> None:
+    ann = staging(owner, "ann")
+    production = Catalog(url_of(ann, task), schema=owner.catalog_schema)
     assert {asset for asset in EVERYTHING if production.current(asset)} == task.sees
     # what production has made from the same need not be made again
     made_before = {a for a in EVERYTHING if production.made_before(a, [f"made from {a}"])}
@@ -197,16 +242,20 @@ def test_staging_reads_production_and_never_writes_there(
         assert refused(production.set_current, asset, {"x": NEW})
         assert refused(production.withdraw, asset, ["x"])
         assert refused(production.begin, [one.execution for one in finished(asset, NEW)[asset].values()])
-    staging = catalog_of(task, "staging")
-    assert {a for a in EVERYTHING if not refused(staging.set_current, a, {"x": NEW})} == task.makes
+    assert not any(written(url_of(ann, task), owner).values())
+    its = read_outputs(replace(ann, settings=Settings(catalog=url_of(ann, task)))).catalog
+    assert {a for a in EVERYTHING if not refused(its.set_current, a, {"x": NEW})} == task.makes
 
 
 @EVERY
-def test_production_does_not_even_see_staging(task: Task, owner: Environment) -> None:
-    staging = Environment("staging", "ann", Path("home"), owner.settings)
-    url = sa.make_url(owner.catalog_url).set(username=role_of(owner, task.name), password="secret")
-    catalog = Catalog(url.render_as_string(hide_password=False), schema=staging.catalog_schema)
-    assert refused(catalog.current, EVERYTHING[0])
+@pytest.mark.parametrize(("user", "other"), [("", "ann"), ("ann", "ben"), ("ben", "ann")])
+def test_neither_production_nor_a_staging_environment_sees_another_staging_environment(
+    user: str, other: str, task: Task, owner: Environment
+) -> None:
+    place, another = staging(owner, user) if user else owner, staging(owner, other)
+    url = url_of(place, task)
+    assert refused(Catalog(url, schema=another.catalog_schema).current, EVERYTHING[0])
+    assert not any(written(url, another).values())
 
 
 def test_a_catalog_in_a_file_has_no_roles() -> None:
