@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from photo_popularity.definitions import PIPELINE
-from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, STEP, accounts_of_ops
+from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, RUN, STEP, accounts_of_ops
 from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
@@ -28,6 +29,16 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PRODUCTION, STAGING = (Environment(name, "ann", Path("/home")) for name in ("production", "staging"))
 STEPS = [account_of(step.name) for step in PIPELINE.steps]
 DUTIES = [account_of(duty) for duty in (LOOKS, LAUNCHES, STARTS)]
+# by account, as what a pod of it is started, and by whom: the servers' by whoever installs
+PODS = {
+    **{
+        account_of(step.name): (STEP, {"by": account_of(LAUNCHES), "op": step.name})
+        for step in PIPELINE.steps
+    },
+    account_of(LAUNCHES): (RUN, {"by": account_of(STARTS)}),
+    **{account_of(duty): ("server", {"by": ""}) for duty in (STARTS, LOOKS)},
+}
+OF_TASKS = {secret_of(task.name) for task in tasks()}
 NUMBERS = itertools.count()
 SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -49,9 +60,15 @@ def api() -> Iterator[KubernetesApi]:
         yield api
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start(api: KubernetesApi) -> Start:
     """Start a job as somebody; what the cluster says, or nothing when it takes it."""
+
+    @cache
+    def client_of(by: str, its: Environment, there: Environment) -> Any:
+        token = api.access.token(namespace_of(its), by)
+        kubeconfig = api.kubeconfig_of(token, namespace_of(there), by) if by else api.kubeconfig
+        return kubernetes.client.BatchV1Api(kubernetes.config.new_client_from_config(str(kubeconfig)))
 
     def start(
         *,
@@ -63,9 +80,6 @@ def start(api: KubernetesApi) -> Start:
         by_environment: Environment | None = None,
         **pod: Any,
     ) -> str:
-        token = api.access.token(namespace_of(by_environment or environment), by)
-        kubeconfig = api.kubeconfig_of(token, namespace_of(environment), by) if by else api.kubeconfig
-        client = kubernetes.config.new_client_from_config(str(kubeconfig))
         component = component or ("step_worker" if op else "run_worker")
         labels = {"app.kubernetes.io/component": component} | ({"dagster/op": op} if op else {})
         resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
@@ -85,7 +99,9 @@ def start(api: KubernetesApi) -> Start:
             "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": spec}},
         }
         try:
-            kubernetes.client.BatchV1Api(client).create_namespaced_job(namespace_of(environment), job)
+            client_of(by, by_environment or environment, environment).create_namespaced_job(
+                namespace_of(environment), job
+            )
         except kubernetes.client.ApiException as error:
             return f"{error.status}: {error.body}"
         return ""
@@ -160,25 +176,25 @@ def given(secret: str, how: str, component: str) -> dict[str, Any]:
     return ways[how]
 
 
-@pytest.mark.parametrize("how", ["variable", "variables", "volume", "projected", "init container"])
-def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, start: Start) -> None:
-    of_tasks = [secret_of(task.name) for task in tasks()]
-    duties = [secret_of(STARTS)]
-    step = {
+@pytest.mark.parametrize(
+    ("how", "account"),
+    [
+        *(("variables", account) for account in PODS),
+        *itertools.product(
+            ["variable", "volume", "projected", "init container"], ["photo-content", "run-worker"]
+        ),
+    ],
+)
+def test_a_pod_has_the_secrets_of_its_own_account_alone(how: str, account: str, start: Start) -> None:
+    component, started = PODS[account]
+    taken = {
         secret
-        for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
-        if not start(
-            by="run-worker", account="photo-content", op="photo_content", **given(secret, how, "step_worker")
-        )
+        for secret in [*OF_TASKS, secret_of(STARTS), DAGSTER_SECRET, "another"]
+        if not start(account=account, component=component, **started, **given(secret, how, component))
     }
-    assert step == {secret_of("photo_content"), DAGSTER_SECRET}
-    run = {
-        secret
-        for secret in [*of_tasks, *duties, DAGSTER_SECRET, "another"]
-        if not start(by="daemon", account="run-worker", **given(secret, how, "run_worker"))
-    }
-    # it gives each small step its own; of the code location it has nothing
-    assert run == {*of_tasks, DAGSTER_SECRET} - {secret_of(LOOKS)}
+    # a run gives each small step its own; of the code location it has nothing
+    own = OF_TASKS - {secret_of(LOOKS)} if account == account_of(LAUNCHES) else {f"{account}-credentials"}
+    assert taken == own | {DAGSTER_SECRET}
 
 
 @pytest.mark.parametrize(
