@@ -188,9 +188,14 @@ def test_a_job_is_there_though_the_answer_that_it_was_made_is_lost(cluster: Clus
     run = instance.create_run_for_job(
         two_steps.cared_for, status=dg.DagsterRunStatus.STARTING, job_code_origin=origin
     )
+    of_a_step = replace(lost)
     cluster.api.faults.order(lost)
-    instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
-    # taken by the first of the run's steps
-    cluster.api.faults.order(replace(lost, times=1))
+    with ThreadPoolExecutor() as daemon:
+        launched = daemon.submit(instance.run_launcher.launch_run, LaunchRunContext(run, workspace=None))
+        wait_for(lambda: lost.times == 0, "the Job of the run", seconds=SECONDS)
+        # taken by the first of the run's steps: the daemon pauses before it asks again
+        cluster.api.faults.order(of_a_step)
+        launched.result()
     wait_for(lambda: instance.get_runs()[0].is_finished, "the end of the run", seconds=120)
     assert instance.get_runs()[0].status == dg.DagsterRunStatus.SUCCESS, cluster.said(run)
+    assert of_a_step.times == 0
