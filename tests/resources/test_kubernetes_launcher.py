@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.test_utils import create_run_for_test
@@ -34,6 +37,8 @@ PRODUCTION = Environment("production", "ops", Path("/home"))
 NAMESPACE = namespace_of(PRODUCTION)
 AT_WORK, FAILS, SUCCEEDS = "sleep 300", "exit 1", "true"
 SECONDS = 30
+VALUES = yaml.safe_load((CHECKOUT / "deploy/kubernetes/values.yaml").read_text())
+DEPLOYED = VALUES["runLauncher"]["config"]["customRunLauncher"]
 
 
 @pytest.fixture(scope="module")
@@ -95,29 +100,38 @@ class Cluster:
         return [entry.message for entry in self.instance.all_logs(run.run_id)]
 
 
+@contextmanager
+def launching(
+    server: KubernetesApi, folder: Path, launcher: Mapping[str, Any], *, resumes: int = 0
+) -> Iterator[Cluster]:
+    """The cluster with such a launcher; a run is taken over by a new pod so often."""
+    daemon = account_of(STARTS)
+    kubeconfig = server.kubeconfig_of(server.access.token(NAMESPACE, daemon), NAMESPACE, daemon)
+    outside = {"load_incluster_config": False, "kubeconfig_file": str(kubeconfig)}
+    configured: dict[str, Any] = {
+        "run_launcher": {**launcher, "config": {**launcher["config"], **outside}},
+        "run_monitoring": {"enabled": True, "max_resume_run_attempts": resumes},
+    }
+    with dg.instance_for_test(configured, temp_dir=str(folder)) as instance:
+        yield Cluster(server, instance)
+
+
 @pytest.fixture
 def cluster(server: KubernetesApi, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """The daemon's launcher; a parameter says how often a run is taken over by a new pod."""
-    daemon = account_of(STARTS)
-    kubeconfig = server.kubeconfig_of(server.access.token(NAMESPACE, daemon), NAMESPACE, daemon)
-    configured: dict[str, Any] = {
-        "run_launcher": {
-            "module": "resources.kubernetes_launcher",
-            "class": "PatientRunLauncher",
-            "config": {
-                "service_account_name": account_of(LAUNCHES),
-                "job_namespace": NAMESPACE,
-                "job_image": "photos:1",
-                "instance_config_map": "dagster-instance",
-                "dagster_home": str(tmp_path),
-                "load_incluster_config": False,
-                "kubeconfig_file": str(kubeconfig),
-            },
+    launcher = {
+        "module": "resources.kubernetes_launcher",
+        "class": "PatientRunLauncher",
+        "config": {
+            "service_account_name": account_of(LAUNCHES),
+            "job_namespace": NAMESPACE,
+            "job_image": "photos:1",
+            "instance_config_map": "dagster-instance",
+            "dagster_home": str(tmp_path),
         },
-        "run_monitoring": {"enabled": True, "max_resume_run_attempts": getattr(request, "param", 0)},
     }
-    with dg.instance_for_test(configured, temp_dir=str(tmp_path)) as instance:
-        yield Cluster(server, instance)
+    with launching(server, tmp_path, launcher, resumes=getattr(request, "param", 0)) as cluster:
+        yield cluster
 
 
 def test_the_steps_at_work_of_a_run_whose_pod_is_dead_end_and_no_others(cluster: Cluster) -> None:
@@ -199,3 +213,40 @@ def test_a_job_is_there_though_the_answer_that_it_was_made_is_lost(cluster: Clus
     wait_for(lambda: instance.get_runs()[0].is_finished, "the end of the run", seconds=120)
     assert instance.get_runs()[0].status == dg.DagsterRunStatus.SUCCESS, cluster.said(run)
     assert of_a_step.times == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"),
+    [
+        ("container_config", {"image": "another:1"}),
+        ("container_config", {"command": ["sh"]}),
+        ("container_config", {"args": ["sh", "-c", "true"]}),
+        ("container_config", {"env_from": [{"secret_ref": {"name": "code-location-credentials"}}]}),
+        ("pod_spec_config", {"service_account_name": "photo-content"}),
+    ],
+    ids=str,
+)
+def test_who_launches_a_run_chooses_nothing_of_its_pod(
+    kind: str, chosen: Object, server: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher is the one that is deployed; an image is the code location's own."""
+    origin = dg.reconstructable(two_steps.cared_for).get_python_origin()
+    located = origin._replace(repository_origin=origin.repository_origin._replace(container_image="photos:1"))
+    monkeypatch.setenv("DAGSTER_K8S_PIPELINE_RUN_NAMESPACE", NAMESPACE)
+    with launching(server, tmp_path, DEPLOYED) as cluster:
+
+        def launch(**tags: str) -> None:
+            run = cluster.instance.create_run_for_job(two_steps.cared_for, tags=tags, job_code_origin=located)
+            server.faults.leave_without_pods(**{"dagster/run-id": run.run_id})
+            cluster.instance.run_launcher.launch_run(LaunchRunContext(run, workspace=None))
+
+        before, [field] = cluster.jobs().keys(), chosen
+        with pytest.raises(Exception, match=rf"violated the allowed list: {kind}\.{field}$"):
+            launch(**{"dagster-k8s/config": json.dumps({kind: chosen})})
+        assert cluster.jobs().keys() == before
+        launch()
+        [made] = cluster.jobs().keys() - before
+        pod = cluster.jobs()[made]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert (pod["serviceAccountName"], container["image"]) == (account_of(LAUNCHES), "photos:1")
+    assert (container["args"][:3], "command" in container) == (["dagster", "api", "execute_run"], False)
