@@ -48,6 +48,8 @@ RIGHTS: dict[str, list[Manifest]] = {
 # how the chart labels its own pods
 SERVERS, CODE = ("dagster-daemon", "dagster-webserver"), "user-deployments"
 CODE_PORT, POSTGRES_PORT, S3_PORT = 4266, 5432, 443
+# of an S3 whose address names no port
+HTTP_PORT = 80
 # the address that a service shows is not the one that a policy sees
 API_PORTS = (443, 6443)
 
@@ -149,9 +151,9 @@ def _network_policy(
 def _ports(environment: Environment) -> list[int]:
     """Where the databases and S3 listen."""
     settings = environment.settings
-    addresses = (settings.catalog, settings.database, settings.s3_endpoint)
-    given = {urlsplit(address).port for address in addresses if address}
-    return sorted({POSTGRES_PORT, S3_PORT, *(port for port in given if port)})
+    addresses = map(urlsplit, (settings.catalog, settings.database, settings.s3_endpoint))
+    given = {its.port or (HTTP_PORT if its.scheme == "http" else None) for its in addresses}
+    return sorted({POSTGRES_PORT, S3_PORT, *filter(None, given)})
 
 
 def _tcp(ports: Iterable[int]) -> list[Manifest]:

@@ -19,6 +19,7 @@ from resources.environment import Environment
 from resources.identity import account_of, secret_of
 from resources.pipeline import STEP_TAG
 from resources.pods import POD_TAG
+from resources.settings import Settings
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 PRODUCTION = Environment("production", "ops", Path("/home"))
@@ -84,6 +85,29 @@ def test_environments_share_no_object() -> None:
 
     assert not names(PRODUCTION) & names(STAGING)
     assert not names(STAGING) & names(Environment("staging", "ben", Path("/home")))
+
+
+def network_policies(environment: Environment = PRODUCTION) -> dict[str, Any]:
+    """What each network policy says."""
+    made = (m for m in all_of(environment) if m["kind"] == "NetworkPolicy")
+    return {policy["metadata"]["name"]: policy["spec"] for policy in made}
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        (Settings(), set()),
+        (Settings(s3_endpoint="https://s3.example.com"), set()),
+        (Settings(s3_endpoint="http://s3.example.com"), {80}),
+        (Settings(s3_endpoint="http://s3.example.com:9000"), {9000}),
+        (Settings(catalog="postgresql://owner:secret@database.example.com/photos"), set()),
+        (Settings(catalog="postgresql://owner:secret@database.example.com:6432/photos"), {6432}),
+    ],
+)
+def test_every_pod_reaches_the_databases_and_s3_where_they_listen(settings: Settings, more: set[int]) -> None:
+    place = Environment("production", "ops", Path("/home"), settings)
+    [egress] = network_policies(place)["every-pod"]["egress"]
+    assert {each["port"] for each in egress["ports"]} == {53, 443, 5432} | more
 
 
 def test_only_those_who_work_with_jobs_can_reach_the_api() -> None:
