@@ -9,6 +9,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.deployment.admission import accounts_of_ops
@@ -16,11 +17,14 @@ from photo_popularity.deployment.manifests import manifests
 from photo_popularity.deployment.objects import Manifest
 from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
-from resources.identity import account_of, secret_of
+from resources.identity import account_of, namespace_of, secret_of
 from resources.pipeline import STEP_TAG
 from resources.pods import POD_TAG
 from resources.settings import Settings
+from tests.services.dagster_chart import WEBSERVER_LABELS, code_location, daemon
+from tests.services.kubernetes_api.policies import selects
 
+VALUES = yaml.safe_load((Path(__file__).resolve().parents[2] / "deploy/kubernetes/values.yaml").read_text())
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 PRODUCTION = Environment("production", "ops", Path("/home"))
 STAGING = Environment("staging", "ann", Path("/home"))
@@ -91,6 +95,42 @@ def network_policies(environment: Environment = PRODUCTION) -> dict[str, Any]:
     """What each network policy says."""
     made = (m for m in all_of(environment) if m["kind"] == "NetworkPolicy")
     return {policy["metadata"]["name"]: policy["spec"] for policy in made}
+
+
+def labels_of_pods() -> dict[str, Mapping[str, str]]:
+    """How the chart labels the pods of servers, and dagster-k8s those of runs and steps."""
+    jobs = pytest.importorskip("dagster_k8s.job")
+    namespace = namespace_of(PRODUCTION)
+    servers = [daemon(VALUES, namespace, starts_by_itself=True), code_location(VALUES, namespace)]
+    config = jobs.DagsterK8sJobConfig(job_image="photos:1", dagster_home="/home")
+    made = {
+        component: jobs.construct_dagster_k8s_job(config, [], component, component=component)
+        for component in ("run_worker", "step_worker")
+    }
+    return {
+        "dagster-webserver": WEBSERVER_LABELS,
+        **{pod["metadata"]["name"]: pod["metadata"]["labels"] for pod in servers},
+        **{component: job.spec.template.metadata.labels for component, job in made.items()},
+    }
+
+
+def test_network_policies_concern_the_pods_that_they_are_meant_for() -> None:
+    pods, policies = labels_of_pods(), network_policies()
+
+    def meant(selector: Manifest) -> set[str]:
+        return {name for name, labels in pods.items() if selects(selector, labels)}
+
+    servers, code = {"dagster-webserver", "dagster-daemon"}, {"dagster-photo-popularity"}
+    assert {name: meant(spec["podSelector"]) for name, spec in policies.items()} == {
+        "every-pod": {*servers, *code, "run_worker", "step_worker"},
+        "servers-to-the-api": servers,
+        "runs-to-the-api": {"run_worker"},
+        "servers-to-code": servers,
+        "code-from-servers": code,
+    }
+    [to] = policies["servers-to-code"]["egress"][0]["to"]
+    [by] = policies["code-from-servers"]["ingress"][0]["from"]
+    assert (meant(to["podSelector"]), meant(by["podSelector"])) == (code, servers)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What Dagster's chart makes of values, as its templates say: `dagster.yaml`, and the pods of the daemon and the code location.
 
-Written down from the templates of release 1.13, as tests have neither the chart nor Helm. Left out: the web server, and the
-containers that only wait for others before the daemon starts.
+Written down from the templates of release 1.13, as tests have neither the chart nor Helm. Left out: the web server, but for its
+labels, and the containers that only wait for others before the daemon starts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DEFAULTS: Values = {
 }
 RELEASE = "dagster"
 BY_HAND = ("sensor", "schedule")
+WEBSERVER_LABELS = {"component": "dagster-webserver"}
 MOUNTED, WORKSPACE = "/dagster-workspace", '-w "$WORKSPACE"'
 
 

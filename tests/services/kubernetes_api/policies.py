@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -88,16 +89,18 @@ def in_scope(store: Store, policy: Object, binding: Object, item: Object) -> boo
     """Whether the namespace's labels are those that policy and binding select."""
     namespace = store.find(NAMESPACES, "", item["metadata"].get("namespace", ""))
     labels = labels_of(namespace) if namespace else {}
-    for constraints in (policy["spec"].get("matchConstraints"), binding["spec"].get("matchResources")):
-        wanted = (constraints or {}).get("namespaceSelector") or {}
-        if any(labels.get(key) != value for key, value in (wanted.get("matchLabels") or {}).items()):
-            return False
-        if not all(expression_holds(each, labels) for each in wanted.get("matchExpressions") or []):
-            return False
-    return True
+    constraints = (policy["spec"].get("matchConstraints"), binding["spec"].get("matchResources"))
+    return all(selects((each or {}).get("namespaceSelector") or {}, labels) for each in constraints)
 
 
-def expression_holds(expression: Object, labels: dict[str, str]) -> bool:
+def selects(selector: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector means what has these labels."""
+    wanted = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or []
+    return wanted.items() <= labels.items() and all(expression_holds(each, labels) for each in expressions)
+
+
+def expression_holds(expression: Object, labels: Mapping[str, str]) -> bool:
     """One requirement of a label selector's `matchExpressions`."""
     found, values = labels.get(expression["key"]), expression.get("values") or []
     return {
