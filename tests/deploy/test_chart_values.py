@@ -36,6 +36,12 @@ VALUES: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read
 LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["customRunLauncher"]["config"]
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
 ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())
+EMBEDDED = yaml.safe_load((DEPLOY.parent / "resources/dagster.yaml").read_text())
+# where Dagster keeps its records, and which processes work on them
+OF_ONE_TIER = {
+    *("event_log_storage", "run_storage", "schedule_storage"),
+    *("run_coordinator", "run_launcher", "run_monitoring"),
+}
 CHART = "PHOTO_POPULARITY_DAGSTER_CHART"
 
 
@@ -135,6 +141,14 @@ def test_dagsters_instance_is_as_on_one_machine() -> None:
     assert monitoring["startTimeoutSeconds"] >= theirs["start_timeout_seconds"]
     assert monitoring["cancelTimeoutSeconds"] == theirs["cancel_timeout_seconds"]
     assert monitoring["pollIntervalSeconds"] == theirs["poll_interval_seconds"]
+
+
+def test_dagsters_embedded_instance_is_as_on_one_machine() -> None:
+    embedded, one_machine = (
+        {key: said for key, said in instance.items() if key not in OF_ONE_TIER}
+        for instance in (EMBEDDED, ONE_MACHINE)
+    )
+    assert embedded == one_machine
 
 
 def test_jobs_that_are_over_leave_room_for_others() -> None:
