@@ -54,6 +54,7 @@ class Night:
 
 NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
 HANGS = {"container_config": {"command": ["sh", "-c", "echo not yet; sleep 3600"]}}
+MOUNTS = {"container_config": {"volume_mounts": [{"name": "absent", "mount_path": "/absent"}]}}
 STARTED, LAUNCHED = "STEP_START", 'Executing step "heavy"'
 NIGHTS = {
     "undisturbed": Night("cared_for"),
@@ -69,6 +70,7 @@ NIGHTS = {
     "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG / 3),
     "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
+    "no volume": Night("cared_for", step=MOUNTS),
     "worker out of memory": Night(
         "cared_for", "OOMKilled", WORKER, LAUNCHED, FOR_EVER, after_seconds=LAUNCH_SECONDS
     ),
@@ -208,11 +210,22 @@ def test_a_step_that_was_told_to_end_says_by_whom_and_is_tried_again(nights: Nig
     assert "deleted" in nights.said("deleted once", "ENGINE_EVENT").partition("was interrupted: ")[2]
 
 
-def test_a_job_that_kubernetes_refuses_is_the_failure_of_its_step(nights: Nights) -> None:
-    assert nights.end("no role") == DagsterRunStatus.FAILURE
-    words = 'cannot create resource "jobs" in API group "batch" in the namespace "default" (Forbidden, 403)'
-    assert words in nights.said("no role", "STEP_FAILURE")
-    assert words in nights.said("no role", "PIPELINE_FAILURE")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "no role",
+            'cannot create resource "jobs" in API group "batch" in the namespace "default" (Forbidden, 403)',
+        ),
+        ("no volume", 'volumeMounts[0].name: Not found: "absent" (Invalid, 422)'),
+    ],
+)
+def test_a_job_that_kubernetes_refuses_is_the_failure_of_its_step(
+    nights: Nights, name: str, words: str
+) -> None:
+    assert nights.end(name) == DagsterRunStatus.FAILURE
+    assert words in nights.said(name, "STEP_FAILURE")
+    assert words in nights.said(name, "PIPELINE_FAILURE")
 
 
 @pytest.mark.parametrize(
