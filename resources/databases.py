@@ -14,8 +14,8 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 CONNECT_TIMEOUT_SECONDS = 10
-# After so long without a word, either side asks whether the other is there, and gives it up when it has not answered a few times:
-# a server would keep the locks of a node that is lost for two hours, and a client wait as long for the answer of a lost server
+# After so long without a word, a side asks whether the other is there, and gives it up when it has not answered a few times: a
+# client would wait for two hours for the answer of a server that is lost, and a server keep the locks of a lost node as long
 SILENT_SECONDS, SECONDS_TO_ANSWER, TIMES_ASKED = 30, 10, 3
 BUSY_TIMEOUT_SECONDS = 60
 WRITE_AHEAD_LOG = b"\x02\x02"
@@ -56,7 +56,10 @@ def open_to_write(url: sa.URL) -> sa.Engine:
     """An engine for a database of our own; the folder of a SQLite file is made."""
     file = sqlite_file(url)
     if file is None:
-        return _on_server(url)
+        engine = _on_server(url)
+        if url.get_backend_name() == "postgresql":
+            sa.event.listen(engine, "connect", _have_the_server_ask)
+        return engine
     file.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     sa.event.listen(engine, "connect", _use_write_ahead_log)
@@ -72,9 +75,7 @@ def _on_server(url: sa.URL, **options: Any) -> sa.Engine:
         "keepalives_interval": SECONDS_TO_ANSWER,
         "keepalives_count": TIMES_ASKED,
     }
-    engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
-    sa.event.listen(engine, "connect", _have_the_server_ask)
-    return engine
+    return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
 
 
 def _connect_to_read(file: Path) -> sqlite3.Connection:
@@ -99,6 +100,7 @@ def _cannot_be_locked(file: Path) -> bool:
 
 
 def _have_the_server_ask(connection: Any, _: object) -> None:
+    # said to servers of our own alone, whose locks we take: what speaks like PostgreSQL need not know it
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('tcp_keepalives_idle', %s, false), set_config('tcp_keepalives_interval', %s, false), "

@@ -106,7 +106,9 @@ class WatchedStepHandler(ReasonedStepHandler):
         if time.monotonic() - self._wrong_since.setdefault(attempt, time.monotonic()) < SECONDS_TO_REPORT:
             return CheckStepHealthResult.healthy()
         self._dead[attempt] = reason
-        self._note_disruption(step_key, job)
+        self._disrupted.discard(step_key)
+        if job is not None and was_disrupted(job):
+            self._disrupted.add(step_key)
         delete_job(self.inner._api_client, name, namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
@@ -121,17 +123,10 @@ class WatchedStepHandler(ReasonedStepHandler):
         try:
             job = read_job(self.inner._api_client, *self._jobs[step_key])
         except (ApiException, HTTPError) as error:
-            self._disrupted.discard(step_key)
             return f"Kubernetes cannot be asked: {answer(error)}"
-        self._note_disruption(step_key, job)
         if job is None:
             return f"Job {self._jobs[step_key][0]} was deleted, by none of Dagster's doing."
         return next((reason for pod in job.pods if (reason := reason_of(pod, job.pod_events))), failure(job))
-
-    def _note_disruption(self, step_key: str, job: Job | None) -> None:
-        self._disrupted.discard(step_key)
-        if job is not None and was_disrupted(job):
-            self._disrupted.add(step_key)
 
     def _wrong(self, job: Job) -> str | None:
         """What is wrong with a step's Job; None while all may be well."""
