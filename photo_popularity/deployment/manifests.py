@@ -122,7 +122,7 @@ def _rights(environment: Environment) -> Iterator[Manifest]:
 
 
 def _network(environment: Environment) -> Iterator[Manifest]:
-    """Nothing reaches a pod but Dagster's servers the code location; every pod reaches DNS, the database and S3."""
+    """Nothing reaches a pod but Dagster's servers the code location; every pod reaches DNS and what settings name."""
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
     to_all = {"ports": [*dns, *_tcp(_ports(environment))]}
     yield _network_policy(environment, "every-pod", {}, ingress=[], egress=[to_all])
@@ -149,10 +149,10 @@ def _network_policy(
 
 
 def _ports(environment: Environment) -> list[int]:
-    """Where the databases and S3 listen."""
-    settings = environment.settings
-    addresses = map(urlsplit, (settings.catalog, settings.database, settings.s3_endpoint))
-    given = {its.port or (HTTP_PORT if its.scheme == "http" else None) for its in addresses}
+    """Where the databases and S3 listen, and who is told of failures."""
+    its = environment.settings
+    addresses = map(urlsplit, (its.catalog, its.database, its.s3_endpoint, its.failure_webhook))
+    given = {at.port or (HTTP_PORT if at.scheme == "http" else None) for at in addresses}
     return sorted({POSTGRES_PORT, S3_PORT, *filter(None, given)})
 
 

@@ -142,9 +142,10 @@ def test_network_policies_concern_the_pods_that_they_are_meant_for() -> None:
         (Settings(s3_endpoint="http://s3.example.com:9000"), {9000}),
         (Settings(catalog="postgresql://owner:secret@database.example.com/photos"), set()),
         (Settings(catalog="postgresql://owner:secret@database.example.com:6432/photos"), {6432}),
+        (Settings(failure_webhook="https://chat.example.com:8443/hooks/secret"), {8443}),
     ],
 )
-def test_every_pod_reaches_the_databases_and_s3_where_they_listen(settings: Settings, more: set[int]) -> None:
+def test_every_pod_reaches_what_settings_name_where_it_listens(settings: Settings, more: set[int]) -> None:
     place = Environment("production", "ops", Path("/home"), settings)
     [egress] = network_policies(place)["every-pod"]["egress"]
     assert {each["port"] for each in egress["ports"]} == {53, 443, 5432} | more
