@@ -55,6 +55,8 @@ class Night:
 NOBODY = {"pod_spec_config": {"service_account_name": "nobody"}}
 HANGS = {"container_config": {"command": ["sh", "-c", "echo not yet; sleep 3600"]}}
 MOUNTS = {"container_config": {"volume_mounts": [{"name": "absent", "mount_path": "/absent"}]}}
+# a step that is told to end before its own code is at work has failed, whatever its policy says
+AT_WORK = "STEP_INPUT"
 STARTED, LAUNCHED = "STEP_START", 'Executing step "heavy"'
 NIGHTS = {
     "undisturbed": Night("cared_for"),
@@ -68,7 +70,7 @@ NIGHTS = {
     "no room": Night("cared_for", "Unschedulable", HEAVY),
     "no controller": Night("cared_for", no_pods_of=HEAVY),
     "node lost": Night("cared_for", "NodeLost", HEAVY, STARTED, LONG / 3),
-    "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, STARTED),
+    "deleted once": Night("cared_for_with_retry", "Deleted", {"dagster/op": "stubborn"}, AT_WORK),
     "no role": Night("cared_for", execution={"job_namespace": "default"}),
     "no volume": Night("cared_for", step=MOUNTS),
     "worker out of memory": Night(
