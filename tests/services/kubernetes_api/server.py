@@ -62,6 +62,9 @@ class HttpServer(ThreadingHTTPServer):
     def cut(self) -> None:
         """Accept nobody, and break off with all who are here."""
         self.shutdown()
+        # closed alone, it would accept for a process that is just being started, which has it until it runs its program
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.server_close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
