@@ -17,6 +17,12 @@ CONNECT_TIMEOUT_SECONDS = 10
 # After so long without a word, a side asks whether the other is there, and gives it up when it has not answered a few times: a
 # client would wait for two hours for the answer of a server that is lost, and a server keep the locks of a lost node as long
 SILENT_SECONDS, SECONDS_TO_ANSWER, TIMES_ASKED = 30, 10, 3
+POSTGRES_ARGUMENTS = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": SILENT_SECONDS,
+    "keepalives_interval": SECONDS_TO_ANSWER,
+    "keepalives_count": TIMES_ASKED,
+}
 BUSY_TIMEOUT_SECONDS = 60
 WRITE_AHEAD_LOG = b"\x02\x02"
 
@@ -67,14 +73,7 @@ def open_to_write(url: sa.URL) -> sa.Engine:
 
 
 def _on_server(url: sa.URL, **options: Any) -> sa.Engine:
-    if url.get_backend_name() != "postgresql":
-        return sa.create_engine(url, pool_pre_ping=True, **options)
-    arguments = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "keepalives_idle": SILENT_SECONDS,
-        "keepalives_interval": SECONDS_TO_ANSWER,
-        "keepalives_count": TIMES_ASKED,
-    }
+    arguments = POSTGRES_ARGUMENTS if url.get_backend_name() == "postgresql" else {}
     return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
 
 

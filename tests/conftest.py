@@ -27,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for wanted in (True, False)
     )
     # what a night leaves to be done in the end is short
-    step = len(others) * 3 // 4 / max(1, len(long))
+    apart = 1 + len(others) * 3 / 4 / max(1, len(long))
     for place, its in enumerate(reversed(long)):
-        others.insert(int(place * (step + 1)), its)
+        others.insert(int(place * apart), its)
     items[:] = chain.from_iterable(others)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from photo_popularity.definitions import PIPELINE
 from photo_popularity.deployment.admission import DAGSTER_SECRET, DOES, RUN, STEP, accounts_of_ops
@@ -19,13 +18,12 @@ from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, namespace_of, secret_of
 from tests.services.cluster import Cluster
-from tests.services.dagster_chart import code_location, daemon, merged
+from tests.services.dagster_chart import VALUES, code_location, daemon, merged
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
 
 kubernetes = pytest.importorskip("kubernetes")
 pytest.importorskip("celpy")
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PRODUCTION, STAGING = (Environment(name, "ann", Path("/home")) for name in ("production", "staging"))
 STEPS = [account_of(step.name) for step in PIPELINE.steps]
 DUTIES = [account_of(duty) for duty in (LOOKS, LAUNCHES, STARTS)]
@@ -240,10 +238,9 @@ def test_what_is_neither_a_step_nor_a_run_is_started_by_whoever_installs(start: 
 
 def test_the_charts_daemon_and_code_location_are_let_in(api: KubernetesApi) -> None:
     cluster, namespace = Cluster(api.kubeconfig, "photo-popularity:1"), namespace_of(PRODUCTION)
-    values = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_text())
-    cluster.apply([code_location(values, namespace), daemon(values, namespace, starts_by_itself=True)])
+    cluster.apply([code_location(VALUES, namespace), daemon(VALUES, namespace, starts_by_itself=True)])
     # with what the chart gives the code location when nobody says otherwise
-    pod = code_location(merged(values, {"global": {"celeryConfigSecretName": "of-celery"}}), namespace)
+    pod = code_location(merged(VALUES, {"global": {"celeryConfigSecretName": "of-celery"}}), namespace)
     pod["metadata"]["name"] = "another"
     with pytest.raises(kubernetes.client.ApiException) as error:
         cluster.apply([pod])

@@ -25,14 +25,13 @@ from resources.environment import Environment
 from resources.event_log import EVENTS_AT_ONCE
 from resources.identity import LAUNCHES, LOOKS, STARTS, account_of, secret_of
 from resources.settings import Settings
-from tests.services.dagster_chart import concurrency_of_runs, dagster_yaml, merged, snake_case
+from tests.services.dagster_chart import VALUES, concurrency_of_runs, dagster_yaml, merged, snake_case
 from tests.services.kubernetes_api.server import kubernetes_api
 from tests.services.one_machine import variables_of_the_example
 from tests.services.postgres import PostgresServer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ENVIRONMENTS = ("production", "staging")
-VALUES: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes/values.yaml").read_text())
 LAUNCHER: dict[str, Any] = VALUES["runLauncher"]["config"]["customRunLauncher"]["config"]
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
 ONE_MACHINE = yaml.safe_load((DEPLOY / "one_machine/dagster.yaml").read_text())

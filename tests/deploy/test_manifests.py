@@ -9,7 +9,6 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from photo_popularity.definitions import PIPELINE, build_defs
 from photo_popularity.deployment.admission import accounts_of_ops
@@ -21,10 +20,9 @@ from resources.identity import account_of, namespace_of, secret_of
 from resources.pipeline import STEP_TAG
 from resources.pods import POD_TAG
 from resources.settings import Settings
-from tests.services.dagster_chart import WEBSERVER_LABELS, code_location, daemon
+from tests.services.dagster_chart import VALUES, WEBSERVER_LABELS, code_location, daemon
 from tests.services.kubernetes_api.policies import selects
 
-VALUES = yaml.safe_load((Path(__file__).resolve().parents[2] / "deploy/kubernetes/values.yaml").read_text())
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 PRODUCTION = Environment("production", "ops", Path("/home"))
 STAGING = Environment("staging", "ann", Path("/home"))

@@ -27,14 +27,13 @@ from resources.identity import namespace_of, secret_of
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.deployed_site import RestrictedSite, restricted_site
 from tests.services.cluster import Cluster, Manifest
-from tests.services.dagster_chart import RELEASE, code_location, daemon, dagster_yaml, merged
+from tests.services.dagster_chart import RELEASE, VALUES, code_location, daemon, dagster_yaml, merged
 from tests.services.kubernetes_api.server import KubernetesApi
 from tests.services.ports import HOST, free_port
 from tests.services.postgres import Databases, PostgresAt
 from tests.services.s3 import NOT_YET, EnforcingServer, S3Server, enforcing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-VALUES = CHECKOUT / "deploy" / "kubernetes" / "values.yaml"
 SETTING = f"{PREFIX}CLUSTER_"
 IMAGE, MORE_VALUES = f"{SETTING}IMAGE", f"{SETTING}VALUES"
 POSTGRES, S3 = f"{SETTING}POSTGRES", f"{SETTING}S3"
@@ -227,7 +226,7 @@ def deploy(
 
 def values_here(place: Place, variables: Mapping[str, str]) -> dict[str, Any]:
     """The values of `deploy/kubernetes`, with what is this environment's own and what is this place's."""
-    shared, own = yaml.safe_load(VALUES.read_text()), chart_values(read_environment(variables))
+    own = chart_values(read_environment(variables))
     database = sa.make_url(variables["DAGSTER_POSTGRES_URL"])
     repository, _, tag = place.cluster.image.rpartition(":")
     image = {"image": {"repository": repository, "tag": tag}}
@@ -236,7 +235,7 @@ def values_here(place: Place, variables: Mapping[str, str]) -> dict[str, Any]:
         "postgresql": {"postgresqlUsername": database.username, "postgresqlDatabase": database.database},
     }
     # the anchors of YAML are one object to Python
-    values: dict[str, Any] = copy.deepcopy(merged(merged(merged(shared, own), here), place.cluster.values))
+    values: dict[str, Any] = copy.deepcopy(merged(merged(merged(VALUES, own), here), place.cluster.values))
     users, launcher = values["dagster-user-deployments"], values["runLauncher"]["config"]["customRunLauncher"]
     [its] = users["deployments"]
     classifier, folder = {"name": "classifier"}, str(Path(CLASSIFIER).parent)

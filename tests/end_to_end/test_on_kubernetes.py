@@ -21,6 +21,7 @@ from resources.outputs import read_outputs
 from tests.end_to_end.command_line import CommandLine
 from tests.end_to_end.deployed_site import embedded_run, versions, wait_for_versions
 from tests.end_to_end.kubernetes_site import CHECKOUT, Night, given_place, night_on, own_place
+from tests.services.kubernetes_api.access import granted
 from tests.services.kubernetes_api.faults import PodFault
 from tests.services.kubernetes_api.objects import ROLES
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
@@ -118,19 +119,16 @@ def test_the_history_says_what_became_of_the_pods_that_were_lost(night: Night) -
 
 @pytest.mark.parametrize("night", ["the tests'"], indirect=True)
 def test_nobody_asks_for_more_than_the_manifests_allow(night: Night, api: KubernetesApi) -> None:
-    granted = {
-        (role["metadata"]["name"], verb, f"{resource}.{group}".rstrip("."))
+    allowed = {
+        (role["metadata"]["name"], *its)
         for role in api.items(ROLES, night.namespace)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
+        for its in granted(role["rules"])
     }
     used = {
         (user.rpartition(":")[2], verb, resource)
         for user, verb, resource in api.access.used
         if "serviceaccount" in user
     }
-    assert used <= granted
+    assert used <= allowed
     for account in (account_of(STARTS), account_of(LAUNCHES)):
         assert {(account, "create", "jobs.batch"), (account, "get", "jobs/status.batch")} <= used

@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.test_utils import create_run_for_test
@@ -24,6 +23,7 @@ from photo_popularity.deployment.tasks import tasks
 from resources.environment import Environment
 from resources.identity import LAUNCHES, STARTS, account_of, namespace_of
 from tests.end_to_end.dagster_ui import wait_for
+from tests.services.dagster_chart import VALUES
 from tests.services.kubernetes_api.faults import RequestFault
 from tests.services.kubernetes_api.objects import JOBS, PODS, Object
 from tests.services.kubernetes_api.server import KubernetesApi, kubernetes_api
@@ -37,7 +37,6 @@ PRODUCTION = Environment("production", "ops", Path("/home"))
 NAMESPACE = namespace_of(PRODUCTION)
 AT_WORK, FAILS, SUCCEEDS = "sleep 300", "exit 1", "true"
 SECONDS = 30
-VALUES = yaml.safe_load((CHECKOUT / "deploy/kubernetes/values.yaml").read_text())
 DEPLOYED = VALUES["runLauncher"]["config"]["customRunLauncher"]
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Values = Mapping[str, Any]
 # the chart's own, of those that it writes into `dagster.yaml` in any case
@@ -22,6 +25,10 @@ DEFAULTS: Values = {
     "dagster-user-deployments": {"celeryConfigSecretName": "dagster-celery-config-secret"},
 }
 RELEASE = "dagster"
+# what the project gives the chart, whatever the environment
+VALUES: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).resolve().parents[2] / "deploy/kubernetes/values.yaml").read_text()
+)
 BY_HAND = ("sensor", "schedule")
 WEBSERVER_LABELS = {"component": "dagster-webserver"}
 MOUNTED, WORKSPACE = "/dagster-workspace", '-w "$WORKSPACE"'

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from tests.services.ports import HOST, free_port, wait_until
 
+OF_INSTALLERS = "CREATEROLE CREATEDB"
 # a test's server may lose everything at a crash, and is several times faster for it
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
@@ -136,7 +137,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @contextmanager
-def installer(server: Databases, rights: str = "CREATEROLE CREATEDB") -> Iterator[str]:
+def installer(server: Databases, rights: str = OF_INSTALLERS) -> Iterator[str]:
     """The name of somebody who may make roles and databases, as who deploys does, and is no superuser."""
     name = f"installer_{secrets.token_hex(6)}"
     server.administer(f"CREATE ROLE {name} LOGIN {rights} PASSWORD 'of_{name}'")
@@ -145,7 +146,7 @@ def installer(server: Databases, rights: str = "CREATEROLE CREATEDB") -> Iterato
 
 
 @contextmanager
-def owned_database(server: Databases, rights: str = "CREATEROLE CREATEDB") -> Iterator[str]:
+def owned_database(server: Databases, rights: str = OF_INSTALLERS) -> Iterator[str]:
     """The address of an empty database as its owner has it, an installer unless it has other rights."""
     with installer(server, rights) as owner:
         url = server.new_database()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.services.kubernetes_api.objects import (
@@ -130,6 +131,17 @@ def names(subject: Object, user: User, namespace: str) -> bool:
     if subject["kind"] == "ServiceAccount":
         return user.name == f"system:serviceaccount:{subject.get('namespace') or namespace}:{subject['name']}"
     return subject["name"] in (user.groups if subject["kind"] == "Group" else (user.name,))
+
+
+def granted(rules: Iterable[Object]) -> set[tuple[str, str]]:
+    """Verbs and paths that rules name, as `Access.used` has them."""
+    return {
+        (verb, f"{resource}.{group}".rstrip("."))
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
 def covers(rule: Object, attempt: Attempt) -> bool:
