@@ -19,9 +19,9 @@ def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_site(tmp_path_factory.mktemp("small") / "site", scale=SMALL_SCALE).folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ran_site(tmp_path_factory: pytest.TempPathFactory) -> DagsterSite:
-    """A site of 24 days after `photo-popularity run`."""
+    """A site of 24 days after `photo-popularity run`; what a module does to it no other module sees."""
     folder: Path = tmp_path_factory.mktemp("ran")
     site = DagsterSite(home=folder / "home", folder=generate_site(folder / "site", scale=SCALE).folder)
     trained = site.command_line(
