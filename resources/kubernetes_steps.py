@@ -52,7 +52,7 @@ class WatchedStepHandler(ReasonedStepHandler):
 
     inner: K8sStepHandler
     start_seconds: float = START_SECONDS
-    _disrupted: set[str] = field(default_factory=set)
+    _disrupted: set[tuple[str, int]] = field(default_factory=set)
     _wrong_since: dict[tuple[str, int], float] = field(default_factory=dict)
     _waiting_since: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
@@ -69,11 +69,11 @@ class WatchedStepHandler(ReasonedStepHandler):
         namespace = self.inner._get_container_context(step_handler_context).namespace
         step_key = step_of(step_handler_context)
         self._jobs[step_key] = (name, namespace)
-        if reason := self._dead.get((step_key, attempts_of(step_handler_context))):
+        attempt = (step_key, attempts_of(step_handler_context))
+        if reason := self._dead.get(attempt):
             # a run worker that takes over would start the same attempt again, whose process would refuse to run
-            fail(step_handler_context, reason, may_pass=self.may_pass(step_key))
+            fail(step_handler_context, reason, may_pass=self.may_pass(*attempt))
             return
-        self._disrupted.discard(step_key)
         try:
             yield from self.inner.launch_step(step_handler_context)
         except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
@@ -100,21 +100,19 @@ class WatchedStepHandler(ReasonedStepHandler):
         # looked up after the Job: what a process reports, it reports before it ends
         if reason is None or has_ended(step_handler_context):
             return CheckStepHealthResult.healthy()
-        step_key = step_of(step_handler_context)
-        attempt = (step_key, attempts_of(step_handler_context))
+        attempt = (step_of(step_handler_context), attempts_of(step_handler_context))
         # a process that was told to end may be about to report it
         if time.monotonic() - self._wrong_since.setdefault(attempt, time.monotonic()) < SECONDS_TO_REPORT:
             return CheckStepHealthResult.healthy()
         self._dead[attempt] = reason
-        self._disrupted.discard(step_key)
         if job is not None and was_disrupted(job):
-            self._disrupted.add(step_key)
+            self._disrupted.add(attempt)
         delete_job(self.inner._api_client, name, namespace)
         return CheckStepHealthResult.unhealthy(reason)
 
-    def may_pass(self, step_key: str) -> bool:
-        """Whether the step's pod was ended by what has nothing to do with it."""
-        return step_key in self._disrupted
+    def may_pass(self, step_key: str, attempt: int) -> bool:
+        """Whether an attempt's pod was ended by what has nothing to do with the step."""
+        return (step_key, attempt) in self._disrupted
 
     def why_interrupted(self, step_key: str) -> str | None:
         """Why the process of a step was told to end; None if Kubernetes knows nothing of it."""

@@ -22,8 +22,8 @@ INTERRUPTED = "DagsterExecutionInterruptedError"
 class ReasonedStepHandler(StepHandler):
     """A handler that can say more of its steps than that they have ended, if it knows more."""
 
-    def may_pass(self, step_key: str) -> bool:
-        """Whether the step was ended by what has nothing to do with it, so that another attempt may come to its end."""
+    def may_pass(self, step_key: str, attempt: int) -> bool:
+        """Whether an attempt was ended by what has nothing to do with the step, so that another one may come to its end."""
         return False
 
     def why_interrupted(self, step_key: str) -> str | None:
@@ -58,7 +58,8 @@ class ReasonedExecutor(StepDelegatingExecutor):
     ) -> DagsterEvent:
         """End the attempt of a step that cannot do so itself."""
         attempts = known_state.get_retry_state().get_attempt_count(step_context.step.key)
-        return end(step_context, err_info, attempts, may_pass=self._reasons.may_pass(step_context.step.key))
+        may_pass = self._reasons.may_pass(step_context.step.key, attempts)
+        return end(step_context, err_info, attempts, may_pass=may_pass)
 
 
 def end(step: Any, error: SerializableErrorInfo, attempts: int, *, may_pass: bool) -> DagsterEvent:

@@ -40,9 +40,9 @@ class ByWeight(ReasonedStepHandler):
         """What the log calls it."""
         return "ByWeight"
 
-    def may_pass(self, step_key: str) -> bool:
-        """Whether the step was ended by what has nothing to do with it."""
-        return self.pods.may_pass(step_key)
+    def may_pass(self, step_key: str, attempt: int) -> bool:
+        """Whether an attempt was ended by what has nothing to do with the step."""
+        return self.pods.may_pass(step_key, attempt)
 
     def why_interrupted(self, step_key: str) -> str | None:
         """Why the process of a step was told to end; None if nobody knows."""
